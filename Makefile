@@ -1,0 +1,62 @@
+# `make` alone lists what there is to do. Nothing is needed but Python 3.11 and make.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+
+PY := .venv/bin/python
+READY := .venv/ready
+
+# Every kernel is the one of .venv, and nobody's own IPython profile takes part.
+export JUPYTER_PREFER_ENV_PATH := 1
+export IPYTHONDIR := $(CURDIR)/.venv/share/ipython
+export PYTHONDONTWRITEBYTECODE :=
+# pip, npm and papermill need no colours or notices in a log.
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+$(READY): requirements.txt constraints.txt pyproject.toml tools/install.sh
+	@TORCH='$(TORCH)' PYTHON='$(PYTHON)' tools/install.sh
+	@touch $@
+
+.PHONY: help
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  TORCH=cpu          install torch without CUDA (1 GB instead of 6), e.g. make book TORCH=cpu"
+	@echo "  PYTHON=/path/to/python3.11   use this interpreter"
+
+.PHONY: book
+book: $(READY) ## execute the chapters and build the pages into _build/html
+	@$(PY) tools/book.py
+
+.PHONY: test
+test: $(READY) ## linter, types, tests, and each chapter's outputs against a fresh run
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadfile \
+		--nbval --nbval-current-env --nbval-cell-timeout=600 tests chapters
+
+.PHONY: refresh
+refresh: $(READY) ## re-execute every chapter and store its outputs in place
+	@$(PY) tools/refresh.py
+
+.PHONY: portable
+portable: $(READY) ## compare stored outputs under other thread counts and instruction sets
+	@$(PY) tools/portable.py
+
+.PHONY: bench
+bench: $(READY) ## time what the chapters say about speed
+	@set -e; for script in benchmarks/*.py; do $(PY) "$$script"; done
+
+.PHONY: serve
+serve: book ## build the pages and serve them on localhost:8000
+	@$(PY) -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+.PHONY: clean
+clean: ## remove what was built; keeps .venv
+	@rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find pscore tests tools chapters -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: distclean
+distclean: clean ## remove .venv too
+	@rm -rf .venv *.egg-info build
