@@ -1,0 +1,56 @@
+// What the pages need beyond their theme. Everything here works without a network.
+"use strict";
+
+// The theme's icons replace <i> elements, which also hold those of the widgets' buttons.
+window.FontAwesomeConfig = Object.assign({ autoReplaceSvg: "nest" }, window.FontAwesomeConfig);
+
+// The widget manager asks for version 2 of MathJax; answer with version 3.
+window.addEventListener("DOMContentLoaded", () => {
+  const mathjax = (window.MathJax = window.MathJax || {});
+  mathjax.Hub = mathjax.Hub || {
+    Queue: (...calls) => {
+      for (const [what, , element] of calls) {
+        if (what === "Typeset" && mathjax.typesetPromise) mathjax.typesetPromise([element]);
+      }
+    },
+    Config: () => {},
+    Configured: () => {},
+  };
+});
+
+// The widget manager's schema checker remarks on its own schema, which no reader can act on.
+const warn = console.warn.bind(console);
+console.warn = (...message) => {
+  if (!String(message[0]).startsWith("strict mode: use allowUnionTypes")) warn(...message);
+};
+
+// A closed proof would be missing from a printed page.
+let closed = [];
+window.addEventListener("beforeprint", () => {
+  closed = [...document.querySelectorAll("details:not([open])")];
+  closed.forEach((details) => (details.open = true));
+});
+window.addEventListener("afterprint", () => {
+  closed.forEach((details) => (details.open = false));
+});
+
+// Widgets say nothing to a screen reader by themselves: a frame's picture is described by the text
+// below it, and a slider is called what stands before it.
+function describe() {
+  for (const image of document.querySelectorAll("img.widget-image:not([alt])")) {
+    const caption = image.parentElement.querySelector(".widget-html-content")?.textContent.trim();
+    if (caption) image.alt = caption;
+  }
+  for (const handle of document.querySelectorAll(".noUi-handle:not([aria-label])")) {
+    const label = handle.closest(".jupyter-widgets")?.querySelector(".widget-label")?.textContent.trim();
+    if (label) handle.setAttribute("aria-label", label);
+  }
+}
+
+window.addEventListener("DOMContentLoaded", () => {
+  describe();
+  new MutationObserver(describe).observe(document.body, {
+    childList: true,
+    subtree: true,
+  });
+});

@@ -1,0 +1,112 @@
+"""Builds the book, strictly: `make book`.
+
+Three things that `jupyter-book build` leaves to its caller are done here.
+
+* A chapter's outputs are cached by its code cells alone. They also depend on `pscore`, on the
+  pinned packages and on stored results, so the cache is thrown away when any of those has changed.
+* A second run over old doctrees forgets the warnings of the first, so they are removed.
+* The pages carry their own widget manager. It comes from npm, pinned by version and checksum, and
+  is kept in `.venv/share`, so that only the first build needs a network.
+"""
+
+import base64
+import hashlib
+import platform
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "_build"
+WIDGET_MANAGER = ROOT / ".venv" / "share" / "html-manager"
+PACKAGE = "@jupyter-widgets/html-manager@1.0.15"
+SHA512 = "5thBIV6ymNgmPVOHvzx+gGy8ZSKmSazhtGw4/c4xJDVzRhG9PTeQsRjF3FUTopvFi//SABeNz1yp47bCrJ3CQA=="
+
+
+def fetch_widget_manager() -> None:
+    """Puts the widget manager's script and fonts into `.venv/share`, unless they are there."""
+    stamp = WIDGET_MANAGER / ".package"
+    if stamp.is_file() and stamp.read_text() == PACKAGE:
+        return
+    print(f"Fetching {PACKAGE}, the script behind the pages' sliders ...", flush=True)
+    npm = Path(sys.executable).parent / "npm"
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [str(npm), "pack", "--silent", "--pack-destination", scratch, PACKAGE]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+            message = done.stderr.strip()
+        except (OSError, subprocess.TimeoutExpired) as error:
+            message = str(error)
+        archives = list(Path(scratch).glob("*.tgz"))
+        if not archives:
+            sys.exit(
+                f"error: npm could not fetch {PACKAGE}:\n{message}\n"
+                "The first build needs the npm registry (behind a proxy, set HTTPS_PROXY).\n"
+                "Check the network and run make book again; later builds need none."
+            )
+        digest = base64.b64encode(hashlib.sha512(archives[0].read_bytes()).digest()).decode()
+        if digest != SHA512:
+            sys.exit(
+                f"error: {PACKAGE} arrived with checksum sha512-{digest},\n"
+                f"not the expected sha512-{SHA512}. It was not used.\n"
+                "Run make book again; if it stays so, the registry in use serves another file."
+            )
+        with tarfile.open(archives[0]) as archive:
+            archive.extractall(scratch, filter="data")
+        shutil.rmtree(WIDGET_MANAGER, ignore_errors=True)
+        WIDGET_MANAGER.mkdir(parents=True)
+        package = Path(scratch) / "package"
+        # embed.js is the whole manager; the -amd files are other builds of it.
+        for source in [*package.glob("dist/*"), *package.glob("LICENSE*")]:
+            if "-amd" not in source.name and source.suffix != ".map":
+                shutil.copy(source, WIDGET_MANAGER / source.name)
+        stamp.write_text(PACKAGE)
+
+
+def digest_of_what_outputs_depend_on() -> str:
+    """SHA-256 of everything but the chapters themselves that can change a chapter's outputs."""
+    digest = hashlib.sha256(platform.python_version().encode())
+    sources = [ROOT / "requirements.txt", ROOT / "constraints.txt"]
+    sources += sorted((ROOT / "pscore").rglob("*.py"))
+    sources += sorted(p for p in (ROOT / "results").rglob("*") if p.is_file())
+    for source in sources:
+        digest.update(source.relative_to(ROOT).as_posix().encode())
+        digest.update(hashlib.sha256(source.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def forget_stale_outputs() -> None:
+    """Removes the doctrees always, and the executed chapters when what they depend on changed."""
+    shutil.rmtree(BUILD / ".doctrees", ignore_errors=True)
+    stamp = BUILD / "outputs-depend-on.sha256"
+    digest = digest_of_what_outputs_depend_on()
+    if not stamp.is_file() or stamp.read_text() != digest:
+        shutil.rmtree(BUILD / ".jupyter_cache", ignore_errors=True)
+        BUILD.mkdir(exist_ok=True)
+        stamp.write_text(digest)
+
+
+def main() -> int:
+    """Builds the pages and returns the exit status of the build."""
+    fetch_widget_manager()
+    forget_stale_outputs()
+    index = BUILD / "html" / "index.html"
+    index.unlink(missing_ok=True)
+    command = [str(Path(sys.executable).parent / "jupyter-book"), "build", str(ROOT)]
+    status = subprocess.run([*command, "-W", "-n", "--keep-going", "--quiet"]).returncode
+    if status or not index.is_file():
+        print(
+            "error: the book was not built without a warning; each is listed above.\n"
+            "A chapter that failed left its traceback in _build/html/reports.",
+            file=sys.stderr,
+        )
+        return status or 1
+    print(f"The book: {index.relative_to(ROOT)}  ({index.as_uri()})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""A Sphinx extension for what is particular to an edition of a paper.
+
+* Statements and equations of the paper keep its numbers. A theorem, lemma or definition is
+  labelled `theorem-3`, an equation `eq-6`, and bears that number wherever it is shown or referred
+  to. What is ours is numbered within its chapter: Proposition 2.1, equation (2.1).
+* A page opened as a file preloads no fonts, which a browser refuses there with an error.
+"""
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
+
+OF_THE_PAPER = ("theorem", "lemma", "definition")
+LABEL = re.compile(rf"(?:{'|'.join(OF_THE_PAPER)}|equation-eq)-(\d+[a-z]?)")
+
+
+def number_as_in_the_paper(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Replaces Sphinx's numbers by the paper's, and closes the gaps this leaves among ours."""
+    for tables in env.toc_fignumbers.values():
+        for kind, numbers in tables.items():
+            if kind not in (*OF_THE_PAPER, "displaymath"):
+                continue
+            ours: defaultdict[tuple, int] = defaultdict(int)
+            for anchor, number in numbers.items():
+                if match := LABEL.fullmatch(anchor):
+                    numbers[anchor] = (match[1],)
+                else:
+                    chapter = number[:-1]
+                    ours[chapter] += 1
+                    numbers[anchor] = (*chapter, ours[chapter])
+    for label, statement in getattr(env, "proof_list", {}).items():
+        if statement["realtype"] in OF_THE_PAPER and not statement["nonumber"]:
+            if not LABEL.fullmatch(label):
+                logger.warning(
+                    "%s %r: these bear the paper's numbers, so label it like lemma-3; "
+                    "a statement of ours is a proposition, corollary or remark.",
+                    statement["realtype"],
+                    label,
+                    location=statement["docname"],
+                )
+    return []
+
+
+def drop_font_preloads(app: Sphinx, error: Exception | None) -> None:
+    """Removes the theme's hints to load its icon fonts early; the icons are drawn without them."""
+    if error is not None or app.builder.format != "html":
+        return
+    for page in Path(app.outdir).rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        without = re.sub(r'\s*<link rel="preload" as="font"[^>]*>', "", text)
+        if without != text:
+            page.write_text(without, encoding="utf-8")
+
+
+def setup(app: Sphinx) -> dict:
+    """Connects the extension."""
+    # After Sphinx, which numbers everything on this event.
+    app.connect("env-get-updated", number_as_in_the_paper, priority=900)
+    app.connect("build-finished", drop_font_preloads)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
