@@ -1,0 +1,43 @@
+"""Separate random streams for data, initialisation and shuffling.
+
+Every random choice of the project is drawn from a stream that is named by a seed and a purpose.
+Two trials share nothing but what their seeds share, so no result depends on the order in which
+trials are run, on how many are run at once, or on what was drawn for another purpose before.
+"""
+
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+
+Stream = Literal["data", "initialization", "shuffling"]
+
+STREAMS: tuple[Stream, ...] = get_args(Stream)
+
+
+def seed_sequence(seed: int, stream: Stream) -> np.random.SeedSequence:
+    """Return the seed sequence of one stream.
+
+    Args:
+        seed: a non-negative integer.
+        stream: what the numbers are for, one of ``STREAMS``.
+
+    Raises:
+        ValueError: if ``seed`` is negative or no integer, or ``stream`` is not known.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed must be a non-negative integer, not {seed!r}")
+    if stream not in STREAMS:
+        raise ValueError(f"stream must be one of {', '.join(STREAMS)}, not {stream!r}")
+    return np.random.SeedSequence(int(seed), spawn_key=(STREAMS.index(stream),))
+
+
+def rng(seed: int, stream: Stream) -> np.random.Generator:
+    """Return the NumPy generator of one stream; see `seed_sequence` for the arguments."""
+    return np.random.default_rng(seed_sequence(seed, stream))
+
+
+def torch_generator(seed: int, stream: Stream) -> torch.Generator:
+    """Return the torch generator (on the CPU) of one stream; see `seed_sequence`."""
+    state = seed_sequence(seed, stream).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> np.uint64(1)))

@@ -1,0 +1,57 @@
+"""Networks with weights and data to check a claim on."""
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+from pscore.network import ReLUNetwork, Weights
+from pscore.seeds import torch_generator
+
+
+class Instance(NamedTuple):
+    """A network with weights and data, all in float64."""
+
+    network: ReLUNetwork
+    W: Weights
+    a: Tensor
+    f: Tensor
+
+
+def random_instance(
+    widths: tuple[int, ...],
+    *,
+    points: int = 5,
+    output_relu: bool = False,
+    slope: float = 0.0,
+    seed: int = 0,
+    stack: tuple[int, ...] = (),
+    scale: float = 1.0,
+) -> Instance:
+    """Normal weights, inputs and targets for one network, or a stack of them."""
+    generator = torch_generator(seed, "data")
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    network = ReLUNetwork(widths, output_relu, slope)
+    W = tuple(scale * normal(*stack, *shape) for shape in network.shapes)
+    targets = normal(points) if widths[-1] == 1 else normal(points, widths[-1])
+    return Instance(network, W, normal(points, widths[0]), targets)
+
+
+ARCHITECTURES = [
+    pytest.param(widths, output_relu, slope, id=f"{widths}-{output_relu}-{slope}")
+    for widths, output_relu, slope in [
+        ((1, 1, 1), False, 0.0),
+        ((1, 2, 1), False, 0.0),
+        ((2, 3, 1), True, 0.0),
+        ((2, 3, 2), False, 0.1),
+        ((3, 2, 4, 1), True, 0.0),
+        ((2, 3, 3, 2), True, -0.5),
+        ((2, 2, 3, 2, 1), False, 0.0),
+        ((2, 2, 2, 2), False, 1.0),
+        ((2, 3, 2, 1), True, -3.0),
+    ]
+]
