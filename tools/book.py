@@ -34,7 +34,7 @@ def fetch_widget_manager() -> None:
     print(f"Fetching {PACKAGE}, the script behind the pages' sliders ...", flush=True)
     npm = Path(sys.executable).parent / "npm"
     with tempfile.TemporaryDirectory() as scratch:
-        command = [str(npm), "pack", "--silent", "--pack-destination", scratch, PACKAGE]
+        command = [str(npm), "pack", "--loglevel=error", "--pack-destination", scratch, PACKAGE]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=300)
             message = done.stderr.strip()

@@ -1,8 +1,8 @@
 """A Sphinx extension for what is particular to an edition of a paper.
 
 * Statements and equations of the paper keep its numbers. A theorem, lemma or definition is
-  labelled `theorem-3`, an equation `eq-6`, and bears that number wherever it is shown or referred
-  to. What is ours is numbered within its chapter: Proposition 2.1, equation (2.1).
+  labelled `paper-theorem-3`, an equation `eq-6`, and bears that number wherever it is shown or
+  referred to. What is ours is numbered within its chapter: Proposition 2.1, equation (2.1).
 * A page opened as a file preloads no fonts, which a browser refuses there with an error.
 """
 
@@ -17,7 +17,7 @@ from sphinx.util import logging
 logger = logging.getLogger(__name__)
 
 OF_THE_PAPER = ("theorem", "lemma", "definition")
-LABEL = re.compile(rf"(?:{'|'.join(OF_THE_PAPER)}|equation-eq)-(\d+[a-z]?)")
+LABEL = re.compile(rf"(?:paper-(?:{'|'.join(OF_THE_PAPER)})|equation-eq)-(\d+[a-z]?)")
 
 
 def number_as_in_the_paper(app: Sphinx, env: BuildEnvironment) -> list[str]:
@@ -38,7 +38,7 @@ def number_as_in_the_paper(app: Sphinx, env: BuildEnvironment) -> list[str]:
         if statement["realtype"] in OF_THE_PAPER and not statement["nonumber"]:
             if not LABEL.fullmatch(label):
                 logger.warning(
-                    "%s %r: these bear the paper's numbers, so label it like lemma-3; "
+                    "%s %r: these bear the paper's numbers, so label it like paper-lemma-3; "
                     "a statement of ours is a proposition, corollary or remark.",
                     statement["realtype"],
                     label,
