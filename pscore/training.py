@@ -1,0 +1,292 @@
+r"""One training run by stochastic gradient descent, with its curvature, and what is read off it.
+
+The loss is the mean softmax cross-entropy plus :math:`\frac\lambda2\|W\|^2` over all weights and
+biases; each step takes one mini-batch and the plain step
+:math:`W \leftarrow W - \eta\nabla\ell_\lambda(W)`, without momentum or augmentation.
+"""
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, TextIO, TypeVar
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from pscore.data import ImageData
+from pscore.models import initialized
+from pscore.probe import CurvatureProbe, every
+from pscore.seeds import torch_generator
+
+Item = TypeVar("Item")
+
+# How many images the test set is classified by at a time, to bound the memory.
+TEST_BATCH = 1000
+
+
+class Share(NamedTuple):
+    r"""How much of a trajectory lies in its piecewise convex part.
+
+    Attributes:
+        loss_initial: :math:`\gamma(0)`, the first logged loss.
+        loss_entry: :math:`\gamma(t_0)`; nan if there is no :math:`t_0`.
+        loss_final: :math:`\gamma(t_1)`, the last logged loss.
+        loss_fraction: (20), in [0, 1]; nan if the loss did not fall.
+        time_fraction: :math:`(t_1 - t_0) / t_1`, in steps.
+        curvature_p10: the 10th percentile of the curvature (17) from :math:`t_0` on; nan if there
+            is no :math:`t_0`.
+        entry_step: :math:`t_0`, or None.
+    """
+
+    loss_initial: float
+    loss_entry: float
+    loss_final: float
+    loss_fraction: float
+    time_fraction: float
+    curvature_p10: float
+    entry_step: int | None
+
+
+class DivergedError(FloatingPointError):
+    """A loss, a gradient or a weight was not finite; ``trajectory`` keeps what was recorded."""
+
+    def __init__(self, message: str, trajectory: pd.DataFrame) -> None:
+        """Keep the trajectory beside the message."""
+        super().__init__(message)
+        self.trajectory = trajectory
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished trial.
+
+    Attributes:
+        seed: the trial's seed.
+        trajectory: one row a logged step: ``step``, ``loss``, ``curvature``.
+        test_accuracy: the fraction of test images that the trained network classifies rightly.
+        steps: how many updates were made.
+        seconds: the training's wall-clock time, probes included and the test excluded.
+    """
+
+    seed: int
+    trajectory: pd.DataFrame
+    test_accuracy: float
+    steps: int
+    seconds: float
+
+    def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the trial's row and its trajectory, as `pscore.trials.ResultStore` takes them."""
+        row = {
+            "seed": self.seed,
+            **loss_share(self.trajectory)._asdict(),
+            "test_accuracy": self.test_accuracy,
+            "steps": self.steps,
+            "seconds": self.seconds,
+        }
+        trial = pd.DataFrame([row]).astype({"entry_step": "Int64"})
+        return trial, self.trajectory.assign(seed=self.seed)
+
+
+def train(
+    build: Callable[[], nn.Module],
+    data: ImageData,
+    seed: int,
+    *,
+    epochs: int,
+    learning_rate: float,
+    weight_decay: float,
+    batch_size: int = 128,
+    log_every: int = 10,
+    device: str = "auto",
+    dtype: torch.dtype = torch.float32,
+) -> Run:
+    r"""Train a network once, and record the loss and its curvature on the way.
+
+    Each epoch goes through the training set once, in a new order, the last batch being what is
+    left over. The seed settles the first weights and the orders, by two separate streams: a trial
+    comes out the same whichever trials ran before it.
+
+    At every step that is a multiple of ``log_every`` the trajectory gets
+    :math:`\gamma = \ell_\lambda(W)` and the curvature (17), both of that step's *mini-batch* and
+    at the weights before its update: the loss whose gradient the step follows. (The paper does
+    not say which batch its figures are of.) So :math:`\gamma(0)` is the loss of the first batch,
+    and :math:`\gamma(t_1)` that of the last batch logged.
+
+    Args:
+        build: makes the model, such as ``lenet5``: from images (N, C, H, W) to (N, classes).
+        data: the images.
+        seed: a non-negative integer.
+        epochs: passes through the training set.
+        learning_rate: :math:`\eta > 0`.
+        weight_decay: :math:`\lambda \ge 0`.
+        batch_size: images a step.
+        log_every: steps between two entries of the trajectory.
+        device: "auto" is the GPU if there is one, else the CPU; or a torch device's name.
+        dtype: the precision of weights and images.
+
+    Raises:
+        ValueError: if an argument is out of range, or the model does not fit the images.
+        DivergedError: if a loss or a logged gradient is not finite, naming seed and step.
+    """
+    _check_positive(epochs=epochs, batch_size=batch_size)
+    if not 0 < learning_rate < math.inf:
+        raise ValueError(f"learning_rate must be positive and finite, not {learning_rate}")
+    target = choose_device(device)
+    data = data.to(target, dtype)
+    model = initialized(build, seed).to(target, dtype)
+    _check_fit(model, data)
+    probe = CurvatureProbe(model.parameters(), every(log_every), weight_decay)
+    optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    total = epochs * math.ceil(len(data.train_labels) / batch_size)
+    batches = _batches(len(data.train_labels), batch_size, epochs, seed)
+
+    start = time.perf_counter()
+    try:
+        for chosen in progress(batches, f"seed {seed}", total):
+            batch = chosen.to(target)
+            optimizer.zero_grad()
+            logits = model(data.train_images[batch])
+            probe.backward(functional.cross_entropy(logits, data.train_labels[batch]))
+            optimizer.step()
+        if not all(weights.isfinite().all() for weights in model.parameters()):
+            raise FloatingPointError(f"step {total}: a weight is not finite")
+    except FloatingPointError as error:
+        remedy = "try a smaller learning_rate"
+        raise DivergedError(f"seed {seed}, {error}: {remedy}", _trajectory(probe)) from None
+    seconds = time.perf_counter() - start
+    return Run(seed, _trajectory(probe), accuracy(model, data), total, seconds)
+
+
+def loss_share(trajectory: pd.DataFrame) -> Share:
+    r"""Find where a trajectory becomes piecewise convex, and the share of the loss (20) after it.
+
+    :math:`t_0` is the first logged step from which on every logged curvature is positive, itself
+    included; :math:`t_1` the last logged step. A trajectory whose curvature is positive throughout
+    has :math:`t_0 = 0` and share 1. One that ends with a curvature that is not positive (nan,
+    at a critical point, is not) has no :math:`t_0` and share 0. The noise of mini-batches can push
+    (20) past 1, when the loss at :math:`t_0` is above the first one: it then counts as 1, and as 0
+    if the loss at :math:`t_0` is below the last one.
+
+    Args:
+        trajectory: the columns ``step``, ``loss`` and ``curvature``, in the order of the steps.
+
+    Raises:
+        ValueError: if the trajectory is empty.
+    """
+    if trajectory.empty:
+        raise ValueError("trajectory is empty: log at least one step")
+    step, loss, curvature = (trajectory[name].to_numpy() for name in ("step", "loss", "curvature"))
+    outside = np.flatnonzero(~(curvature > 0))
+    entry = int(outside[-1]) + 1 if outside.size else 0
+    first, last = float(loss[0]), float(loss[-1])
+    if entry == len(step):
+        return Share(first, math.nan, last, 0.0, 0.0, math.nan, None)
+    at_entry = float(loss[entry])
+    if entry == 0:
+        fraction = time_fraction = 1.0
+    else:
+        fraction = (at_entry - last) / (first - last) if first > last else math.nan
+        time_fraction = float((step[-1] - step[entry]) / (step[-1] - step[0]))
+    return Share(
+        loss_initial=first,
+        loss_entry=at_entry,
+        loss_final=last,
+        loss_fraction=float(np.clip(fraction, 0.0, 1.0)),
+        time_fraction=time_fraction,
+        curvature_p10=float(np.percentile(curvature[entry:], 10)),
+        entry_step=int(step[entry]),
+    )
+
+
+def accuracy(model: nn.Module, data: ImageData) -> float:
+    """Return the fraction of test images that the model, in evaluation mode, classifies rightly."""
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        right = sum(
+            int((model(images).argmax(1) == labels).sum())
+            for images, labels in zip(
+                data.test_images.split(TEST_BATCH), data.test_labels.split(TEST_BATCH), strict=True
+            )
+        )
+    model.train(training)
+    return right / len(data.test_labels)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of that name; "auto" is the GPU if there is one, else the CPU.
+
+    Raises:
+        ValueError: if there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # what torch raises depends on the device
+        raise ValueError(f"device {name!r} cannot be used here, try 'auto': {error}") from error
+    return torch.device(name)
+
+
+def progress(items: Iterable[Item], description: str, total: int | None = None) -> Iterable[Item]:
+    """Go through the items with a progress bar on the terminal, if there is one.
+
+    In a notebook's kernel, standard error leads into the notebook's outputs, where a bar would be
+    stored. The bar goes to the terminal that the kernel was started from, as it is when papermill
+    runs there, or nowhere.
+    """
+    terminal = _terminal()
+    if terminal is None:
+        return items
+    return tqdm(items, description, total, leave=False, file=terminal)
+
+
+def _terminal() -> TextIO | None:
+    """Standard error if it is a terminal; in a kernel, what it was before the kernel took it."""
+    try:
+        kept = getattr(sys.stderr, "_original_stdstream_copy", None)  # ipykernel's
+        number = sys.stderr.fileno() if kept is None else kept
+        return open(os.dup(number), "w") if os.isatty(number) else None
+    except (OSError, AttributeError, ValueError, TypeError):
+        return None
+
+
+def _batches(count: int, batch_size: int, epochs: int, seed: int) -> Iterator[Tensor]:
+    generator = torch_generator(seed, "shuffling")
+    for _ in range(epochs):
+        yield from torch.randperm(count, generator=generator).split(batch_size)
+
+
+def _trajectory(probe: CurvatureProbe) -> pd.DataFrame:
+    columns = ["step", "loss", "curvature"]
+    return pd.DataFrame([record._asdict() for record in probe.records], columns=columns)
+
+
+def _check_positive(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise ValueError(f"{name} must be a positive integer, not {number!r}")
+
+
+def _check_fit(model: nn.Module, data: ImageData) -> None:
+    """Classify one image before anything is trained."""
+    name = data.name
+    model.eval()
+    try:
+        with torch.no_grad():
+            shape = tuple(model(data.train_images[:1]).shape)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the model does not take {name}'s {data.shape} images: {error}"
+        ) from error
+    finally:
+        model.train()
+    if shape != (1, data.classes):
+        raise ValueError(f"the model gives {shape[1:]} logits for {name}'s {data.classes} classes")

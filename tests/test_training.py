@@ -1,0 +1,205 @@
+"""One training run: what it depends on, what it records, and what is read off a trajectory."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from pscore.data import load
+from pscore.models import initialized, lenet5
+from pscore.seeds import torch_generator
+from pscore.training import DivergedError, accuracy, choose_device, loss_share, progress, train
+
+SETTINGS = {"epochs": 2, "learning_rate": 0.05, "weight_decay": 5e-4, "dtype": torch.float64}
+
+
+def linear_model():
+    return nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 10))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """A quarter of the digits, to be quick: 3 steps an epoch, the last of 119 images."""
+    data = load("digits")
+    return replace(data, train_images=data.train_images[:375], train_labels=data.train_labels[:375])
+
+
+@pytest.fixture(scope="module")
+def run(digits):
+    return train(lenet5, digits, 7, log_every=1, **SETTINGS)
+
+
+def test_same_seed_same_trial_whatever_ran_before(digits, run):
+    train(lenet5, digits, 8, log_every=1, **SETTINGS)
+    torch.rand(3)
+    again = train(lenet5, digits, 7, log_every=1, **SETTINGS)
+    pd.testing.assert_frame_equal(run.trajectory, again.trajectory)
+    assert run.test_accuracy == again.test_accuracy
+
+
+def test_other_seed_other_trial(digits, run):
+    other = train(lenet5, digits, 8, log_every=1, **SETTINGS)
+    assert abs(other.trajectory["loss"] - run.trajectory["loss"]).max() > 1e-3
+
+
+def test_probing_less_often_changes_nothing_but_the_records(digits, run):
+    sparse = train(lenet5, digits, 7, log_every=4, **SETTINGS)
+    assert sparse.trajectory["step"].tolist() == [0, 4]
+    every_fourth = run.trajectory.iloc[::4].reset_index(drop=True)
+    pd.testing.assert_frame_equal(sparse.trajectory, every_fourth)
+    assert sparse.test_accuracy == run.test_accuracy
+
+
+def test_trajectory_is_plain_gradient_descent_on_mini_batches(digits, run):
+    """The same run written out: own weight decay, own step, no optimiser and no probe."""
+    model = initialized(lenet5, 7).double()
+    images, labels = digits.train_images.double(), digits.train_labels
+    generator, losses = torch_generator(7, "shuffling"), []
+    for _ in range(SETTINGS["epochs"]):
+        order = torch.randperm(len(labels), generator=generator)
+        for start in range(0, len(labels), 128):
+            batch = order[start : start + 128]
+            squares = sum((p**2).sum() for p in model.parameters())
+            cross_entropy = functional.cross_entropy(model(images[batch]), labels[batch])
+            loss = cross_entropy + SETTINGS["weight_decay"] / 2 * squares
+            losses.append(loss.item())
+            gradients = torch.autograd.grad(loss, list(model.parameters()))
+            with torch.no_grad():
+                for p, gradient in zip(model.parameters(), gradients, strict=True):
+                    p -= SETTINGS["learning_rate"] * gradient
+    np.testing.assert_allclose(run.trajectory["loss"], losses, rtol=1e-10)
+    assert run.steps == len(losses) == 6
+    assert run.trajectory["step"].tolist() == list(range(6))
+    assert run.test_accuracy == accuracy(model, digits.to("cpu", torch.float64))
+
+
+def test_it_learns(digits):
+    run = train(linear_model, digits, 0, **{**SETTINGS, "epochs": 10})
+    assert run.test_accuracy > 0.85
+    assert run.seconds > 0
+
+
+def test_precision_is_asked_for(digits, run):
+    single = train(lenet5, digits, 7, log_every=1, **{**SETTINGS, "dtype": torch.float32})
+    gap = abs(single.trajectory["loss"] - run.trajectory["loss"]).max()
+    assert 0 < gap < 1e-4
+
+
+def test_rows_have_what_the_tables_need(run):
+    trial, trajectory = run.tables()
+    assert len(trial) == 1
+    assert trial.loc[0, "seed"] == 7
+    assert {"loss_fraction", "time_fraction", "test_accuracy", "seconds"} <= set(trial.columns)
+    assert str(trial["entry_step"].dtype) == "Int64"
+    assert set(trajectory.columns) == {"seed", "step", "loss", "curvature"}
+
+
+def test_a_loss_that_explodes_names_seed_and_step_and_keeps_the_trajectory(digits):
+    message = r"seed 3, step \d+: .* smaller learning_rate"
+    with pytest.raises(DivergedError, match=message) as caught:
+        train(lenet5, digits, 3, log_every=2, **{**SETTINGS, "learning_rate": 1e200})
+    assert caught.value.trajectory["step"].tolist() == [0]
+    assert np.isfinite(caught.value.trajectory["loss"]).all()
+
+
+def test_an_explosion_in_the_very_last_step_is_seen(digits):
+    small = replace(digits, train_images=digits.train_images[:128])
+    small = replace(small, train_labels=digits.train_labels[:128])
+    steep = {**SETTINGS, "epochs": 1, "learning_rate": 1e308, "weight_decay": 1e3}
+    with pytest.raises(DivergedError, match="seed 0, step 1: a weight is not finite"):
+        train(lenet5, small, 0, **steep)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "epochs must be a positive integer"),
+        ({"batch_size": 2.5}, "batch_size must be a positive integer"),
+        ({"log_every": 0}, "k must be a positive integer"),
+        ({"learning_rate": 0.0}, "learning_rate must be positive"),
+        ({"learning_rate": math.nan}, "learning_rate must be positive"),
+        ({"weight_decay": -1.0}, "weight_decay must be"),
+        ({"device": "abacus"}, "device 'abacus' cannot be used here"),
+    ],
+)
+def test_bad_setting_is_refused(digits, changes, message):
+    with pytest.raises(ValueError, match=message):
+        train(lenet5, digits, 0, **{**SETTINGS, **changes})
+
+
+def test_model_that_does_not_fit_is_refused_before_training(digits):
+    small = digits.train_images[:, :, ::2, ::2]
+    with pytest.raises(ValueError, match=r"does not take digits's \(1, 14, 14\) images"):
+        train(lenet5, replace(digits, train_images=small), 0, **SETTINGS)
+    with pytest.raises(ValueError, match=r"gives \(12,\) logits for digits's 10 classes"):
+        train(lambda: lenet5(12), digits, 0, **SETTINGS)
+
+
+def test_accuracy_is_of_the_model_in_evaluation_mode(digits):
+    class Moody(nn.Module):
+        def forward(self, x):
+            logits = functional.one_hot(digits.test_labels, 10)[: len(x)].float()
+            return -logits if self.training else logits
+
+    model = Moody()
+    assert accuracy(model, digits) == 1.0
+    assert model.training
+
+
+def test_device():
+    assert choose_device("cpu").type == "cpu"
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_no_progress_without_a_terminal(capfd):
+    assert list(progress(range(3), "counting")) == [0, 1, 2]
+    assert capfd.readouterr() == ("", "")
+
+
+def trajectory(losses, curvatures, log_every=10):
+    step = log_every * np.arange(len(losses))
+    return pd.DataFrame({"step": step, "loss": losses, "curvature": curvatures})
+
+
+def test_share_of_a_hand_made_trajectory():
+    share = loss_share(trajectory([5.0, 4.0, 3.0, 2.0, 1.0], [-1.0, 3.0, -2.0, 10.0, 20.0]))
+    assert share.entry_step == 30
+    assert (share.loss_initial, share.loss_entry, share.loss_final) == (5.0, 2.0, 1.0)
+    assert share.loss_fraction == pytest.approx((2 - 1) / (5 - 1))
+    assert share.time_fraction == pytest.approx((40 - 30) / 40)
+    assert share.curvature_p10 == pytest.approx(11.0)  # a tenth of the way from 10 to 20
+
+
+def test_share_of_a_trial_that_starts_inside_is_one():
+    for losses in ([3.0, 2.0], [1.0, 1.0], [1.0, 2.0]):  # even if the loss does not fall
+        share = loss_share(trajectory(losses, [1.0, 2.0]))
+        assert (share.loss_fraction, share.time_fraction, share.entry_step) == (1.0, 1.0, 0)
+
+
+@pytest.mark.parametrize("last", [-1.0, 0.0, math.nan])
+def test_share_of_a_trial_that_never_enters_is_zero(last):
+    share = loss_share(trajectory([3.0, 2.0, 1.0], [1.0, 2.0, last]))
+    assert (share.loss_fraction, share.time_fraction, share.entry_step) == (0.0, 0.0, None)
+    assert math.isnan(share.loss_entry)
+    assert math.isnan(share.curvature_p10)
+
+
+def test_share_that_noise_takes_out_of_its_range_is_taken_back():
+    above = loss_share(trajectory([3.0, 3.5, 1.0], [-1.0, 1.0, 1.0]))
+    below = loss_share(trajectory([3.0, 0.5, 1.0], [-1.0, 1.0, 1.0]))
+    assert (above.loss_fraction, below.loss_fraction) == (1.0, 0.0)
+    assert (above.loss_entry, below.loss_entry) == (3.5, 0.5)
+
+
+def test_share_of_a_loss_that_does_not_fall_is_unknown():
+    assert math.isnan(loss_share(trajectory([1.0, 2.0, 2.0], [-1.0, 1.0, 1.0])).loss_fraction)
+
+
+def test_share_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="trajectory is empty"):
+        loss_share(trajectory([], []))
