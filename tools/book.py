@@ -99,8 +99,8 @@ def main() -> int:
     status = subprocess.run([*command, "-W", "-n", "--keep-going", "--quiet"]).returncode
     if status or not index.is_file():
         print(
-            "error: the book was not built without a warning; each is listed above.\n"
-            "A chapter that failed left its traceback in _build/html/reports.",
+            "error: the book was not built without a warning. Each is listed above,\n"
+            "with the traceback where a chapter failed.",
             file=sys.stderr,
         )
         return status or 1
