@@ -155,17 +155,18 @@ def curvature_bounds(network: ReLUNetwork, W: Weights, a: Tensor, e: Tensor) -> 
     """
     H = network.depth
     residuals, lengths = torch.linalg.vector_norm(e, dim=-2), torch.linalg.vector_norm(a, dim=-2)
-    root = math.sqrt(2) * mean_square(e).sqrt() * lengths.amax(-1)
+    root = math.sqrt(2) * network.gain * mean_square(e).sqrt() * lengths.amax(-1)
+    mean = network.gain / a.shape[-1] * torch.linalg.vecdot(residuals, lengths)
+    if H == 1:  # no layer lies between the two that a second derivative moves
+        return {"paper": 2 * root, "sharp": root, "layerwise": root, "data": mean}
     norms = spectral_norms(W)
-    powers = norms.amax(-1) ** (H - 1)
-    coupling = layer_coupling(norms)
-    bounds = {
+    powers, coupling = norms.amax(-1) ** (H - 1), layer_coupling(norms)
+    return {
         "paper": H * (H + 1) * root * powers,
         "sharp": H * root * powers,
         "layerwise": root * coupling,
-        "data": (residuals * lengths).mean(-1) * coupling,
+        "data": mean * coupling,
     }
-    return {name: network.gain * bound for name, bound in bounds.items()}
 
 
 def spectral_norms(W: Weights) -> Tensor:
@@ -200,8 +201,6 @@ def layer_coupling(norms: Tensor) -> Tensor:
         norms: the layers' operator norms ``(…, H+1)``.
     """
     count = norms.shape[-1]
-    if count == 2:  # the empty product: M is [[0, 1], [1, 0]]
-        return torch.ones_like(norms[..., 0])
     M = norms.new_zeros(*norms.shape, count)
     for i in range(count):
         for j in range(i):

@@ -108,11 +108,12 @@ def residuals_and_gradient(
     """Return ``y − f`` and ``∇ℓ_λ(W)`` from one forward pass; the arguments are not checked."""
     layers, S = forward(network, W, a)
     e = layers[-1] - f
-    delta = e * S[-1] / e.shape[-1]
-    gradients = [(delta @ layers[-2].mT).mT + weight_decay * W[-1]]
+    points = e.shape[-1]
+    delta = e * S[-1] if network.output_relu else e
+    gradients = [(delta @ layers[-2].mT).mT / points + weight_decay * W[-1]]
     for i in range(network.depth - 1, -1, -1):
         delta = product(W[i + 1], delta) * S[i]
-        gradients.append((delta @ layers[i].mT).mT + weight_decay * W[i])
+        gradients.append((delta @ layers[i].mT).mT / points + weight_decay * W[i])
     return e, tuple(reversed(gradients))
 
 
@@ -137,7 +138,7 @@ def checked(
 
 def mean_square(e: Tensor) -> Tensor:
     """Return ``1/(2N) Σ_i ‖e_i‖²`` of residuals ``(…, n_{H+1}, N)``."""
-    return e.square().sum(dim=(-2, -1)) / (2 * e.shape[-1])
+    return torch.linalg.vecdot(e, e).sum(-1) / (2 * e.shape[-1])
 
 
 def squared_norm(weights: Weights) -> Tensor:

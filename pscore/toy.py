@@ -137,43 +137,41 @@ def _stacked_data(target: str, data_seed: int, seeds: Sequence[int]) -> tuple[Te
 
 
 class _EntryWatch:
-    """For each trial and each certified set: when the descent first entered, and at what loss."""
+    """For each certified set and trial: when the descent first entered, and at what loss."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.entry_step: dict[str, Tensor] = {}
-        self.entry_loss: dict[str, Tensor] = {}
-        self.stays: Tensor | None = None
+        self.names: list[str] = []
+        self.step = self.loss = self.left = torch.empty(0)  # (sets, T), made at the first look
 
     def look(self, state: State) -> None:
-        loss = self.problem.loss(state)
-        for name, margin in self.problem.margins(state).items():
-            entered = self.entry_step.setdefault(name, torch.full_like(loss, torch.nan))
-            at = self.entry_loss.setdefault(name, torch.full_like(loss, torch.nan))
-            first = (margin > 0) & entered.isnan()
-            entered[first] = state.step
-            at[first] = loss[first]
-            if name == "paper":
-                still = (margin > 0) | entered.isnan()
-                self.stays = still if self.stays is None else self.stays & still
+        margins = self.problem.margins(state)
+        inside = torch.stack(list(margins.values())) > 0
+        if state.step == 0:
+            self.names = list(margins)
+            self.step = torch.full_like(inside, torch.nan, dtype=torch.float64)
+            self.loss = self.step.clone()
+            self.left = torch.zeros_like(inside)
+        entered = ~self.step.isnan()
+        self.left |= entered & ~inside
+        first = inside & ~entered
+        if first.any():
+            self.step[first] = state.step
+            self.loss[first] = self.problem.loss(state).expand_as(first)[first]
 
     def table(self, seeds: Sequence[int], steps: int, start: Tensor, end: Tensor) -> pd.DataFrame:
-        shares = {
-            name: _share(at, start, end, self.entry_step[name])
-            for name, at in self.entry_loss.items()
-        }
-        entry = self.entry_step["paper"]
-        assert self.stays is not None
+        entry = dict(zip(self.names, self.step, strict=True))
+        shares = dict(zip(self.names, _share(self.loss, start, end, self.step), strict=True))
         columns = {
             "loss_initial": start,
-            "loss_entry": self.entry_loss["paper"],
+            "loss_entry": self.loss[self.names.index("paper")],
             "loss_final": end,
             "loss_fraction": shares.pop("paper"),
             "test_accuracy": torch.full_like(start, torch.nan),
-            "entry_step": entry,
+            "entry_step": entry["paper"],
             **{f"loss_fraction_{name}": share for name, share in shares.items()},
-            "time_fraction": ((steps - entry) / max(steps, 1)).nan_to_num(0.0),
-            "stays_inside": self.stays & ~entry.isnan(),
+            "time_fraction": ((steps - entry["paper"]) / max(steps, 1)).nan_to_num(0.0),
+            "stays_inside": ~(self.left[self.names.index("paper")] | entry["paper"].isnan()),
         }
         table = pd.DataFrame({name: value.cpu().numpy() for name, value in columns.items()})
         table.insert(0, "seed", list(seeds))

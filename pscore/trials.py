@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -256,6 +256,42 @@ class ResultStore:
         self.trajectories = trajectories[trajectories["seed"].isin(self.finished)]
         if stored["commit"] != self.provenance["commit"]:
             self.provenance["earlier"] = [*stored.get("earlier", []), _without(stored, "earlier")]
+
+
+class Stored(NamedTuple):
+    """A batch that the book keeps.
+
+    Attributes:
+        trials: one row a trial.
+        trajectories: one row a logged step.
+        provenance: code, parameters, versions, machine and data that it was computed with.
+    """
+
+    trials: pd.DataFrame
+    trajectories: pd.DataFrame
+    provenance: dict[str, Any]
+
+
+def stored(name: str) -> Stored:
+    """Return a full-scale batch that is part of the book, from its ``results`` folder.
+
+    Args:
+        name: the batch's folder, such as ``"toy"``.
+
+    Raises:
+        FileNotFoundError: if there is none, as when pscore is not used from a checkout.
+    """
+    folder = Path(__file__).resolve().parent.parent / "results" / name
+    if not (folder / "trials.parquet").exists():
+        raise FileNotFoundError(
+            f"no stored results {name!r}; they are read from the folder results/ of the book's "
+            "checkout, into which pscore must be installed with pip install -e"
+        )
+    return Stored(
+        pd.read_parquet(folder / "trials.parquet"),
+        pd.read_parquet(folder / "trajectories.parquet"),
+        json.loads((folder / "provenance.json").read_text()),
+    )
 
 
 def _difference(name: str, old: Any, new: Any) -> str:

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from pscore.trials import ResultStore, checked_parameters
+from pscore.trials import ResultStore, checked_parameters, stored
 
 DECLARED = {
     "__annotations__": {"trials": int, "weight_decay": float, "device": str, "fresh": bool},
@@ -140,3 +140,8 @@ def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
     store = batch("")
     store.add(*tables(0))
     assert store.finished == {0} and not list(tmp_path.iterdir())
+
+
+def test_a_stored_batch_that_is_not_there_is_an_error():
+    with pytest.raises(FileNotFoundError, match="no stored results 'nothing'"):
+        stored("nothing")
