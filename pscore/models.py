@@ -38,15 +38,19 @@ def lenet5(classes: int = 10) -> nn.Sequential:
 
 
 def initialized(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Build a model whose weights depend on the seed alone.
+    """Build a model, in float64, whose weights depend on the seed alone.
 
     Torch's layers draw their first weights from the global generator. It is set to the seed's
-    stream "initialization" while the model is built, on the CPU and in float32, and put back:
-    the weights are the same on any device, in any precision, and whatever ran before.
+    stream "initialization" while the model is built, on the CPU, and put back. The draws are made
+    in float64 whatever the model is to be trained in, since in float32 processors disagree about
+    the last digit, which training then magnifies: rounded afterwards, the weights are the same on
+    any machine, and whatever ran before.
     """
-    state = torch.get_rng_state()
+    state, dtype = torch.get_rng_state(), torch.get_default_dtype()
     try:
         torch.set_rng_state(torch_generator(seed, "initialization").get_state())
+        torch.set_default_dtype(torch.float64)
         return build()
     finally:
         torch.set_rng_state(state)
+        torch.set_default_dtype(dtype)

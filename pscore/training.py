@@ -235,6 +235,18 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def precision(name: str) -> torch.dtype:
+    """Return torch's type of that name.
+
+    Raises:
+        ValueError: for any other than "float32" and "float64".
+    """
+    known = {"float32": torch.float32, "float64": torch.float64}
+    if name not in known:
+        raise ValueError(f"dtype must be one of {', '.join(known)}, not {name!r}")
+    return known[name]
+
+
 def progress(items: Iterable[Item], description: str, total: int | None = None) -> Iterable[Item]:
     """Go through the items with a progress bar on the terminal, if there is one.
 

@@ -38,6 +38,8 @@ def test_first_weights_depend_on_the_seed_alone_and_leave_the_global_stream_alon
     torch.manual_seed(0)
     assert torch.equal(drawn, torch.rand(1))
     assert torch.equal(first, weights(3))
+    assert first.dtype == torch.float64
+    assert torch.get_default_dtype() == torch.float32
     assert not torch.equal(first, weights(4))
 
 
