@@ -121,23 +121,26 @@ def initialization(name: str) -> Callable[..., Tensor]:
     Args:
         name: ``"default"`` (that of ``torch.nn.Linear``), ``"xavier_uniform"``,
             ``"xavier_normal"``, ``"kaiming_uniform"``, ``"kaiming_normal"``, ``"uniform(b)"``
-            for the interval (−b, b), or ``"normal(s)"`` for standard deviation s.
+            for the interval (−b, b), ``"normal(s)"`` for standard deviation s, or
+            ``"orthogonal(g)"`` for orthonormal rows or columns times g.
 
     Raises:
         ValueError: for another name, with the list of known ones.
     """
     if name in _NAMED:
         return _NAMED[name]
-    match = re.fullmatch(r"(uniform|normal)\((\d+\.?\d*|\.\d+)\)", name)
+    match = re.fullmatch(r"(uniform|normal|orthogonal)\((\d+\.?\d*|\.\d+)\)", name)
     if match is None:
         raise ValueError(
-            f"initialization must be one of {', '.join(_NAMED)}, uniform(b) or normal(s) with a "
-            f"number, such as uniform(3); got {name!r}"
+            f"initialization must be one of {', '.join(_NAMED)}, uniform(b), normal(s) or "
+            f"orthogonal(g) with a number, such as uniform(3); got {name!r}"
         )
     scale = float(match[2])
     if match[1] == "uniform":
         return partial(init.uniform_, a=-scale, b=scale)
-    return partial(init.normal_, std=scale)
+    if match[1] == "normal":
+        return partial(init.normal_, std=scale)
+    return partial(init.orthogonal_, gain=scale)
 
 
 def initialize(network: ReLUNetwork, seeds: Sequence[int], name: str = "default") -> Weights:

@@ -74,6 +74,13 @@ def test_initialisations_have_their_named_scale(name, bound, deviation):
         assert 0.99 * bound < W.abs().max() <= bound
 
 
+def test_orthogonal_matrices_have_equal_singular_values():
+    W = initialize(ReLUNetwork((3, 5, 2)), range(4), "orthogonal(2)")
+    for matrix in W:
+        singular = torch.linalg.svdvals(matrix)
+        torch.testing.assert_close(singular, torch.full_like(singular, 2.0))
+
+
 @pytest.mark.parametrize("name", ["uniform", "uniform(-1)", "normal()", "glorot", "normal(1e)"])
 def test_unknown_initialisations_are_refused(name):
     with pytest.raises(ValueError, match="initialization must be one of default, xavier_uniform"):
