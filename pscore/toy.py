@@ -16,6 +16,7 @@ from torch import Tensor
 from pscore.curvature import flatten, frozen_hessian
 from pscore.descent import Problem, State, descend, initialize
 from pscore.loss import mean_square
+from pscore.machine import choose_device, progress
 from pscore.network import ReLUNetwork
 from pscore.seeds import rng
 
@@ -64,7 +65,7 @@ def run_toy(
     initialization: str = "default",
     data_seed: int = 0,
     log_every: int = 10,
-    device: str = "cpu",
+    device: str = "auto",
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Run one trial for each seed, all at once.
 
@@ -78,7 +79,7 @@ def run_toy(
         data_seed: seed of the data set that all trials share; −1 draws one for each trial, from
             the trial's own seed.
         log_every: steps between two rows of the trajectories; entry is looked for at every step.
-        device: a torch device.
+        device: "auto" for a GPU if there is one, or a torch device's name.
 
     Returns:
         the trials and their trajectories, with the columns that `pscore.trials` names, and:
@@ -94,19 +95,20 @@ def run_toy(
         raise ValueError(f"weight_decay must be positive for a certificate; got {weight_decay}")
     if log_every < 1:
         raise ValueError(f"log_every must be at least 1; got {log_every}")
+    place = choose_device(device)
     started = time.perf_counter()
     inputs, targets = _stacked_data(target, data_seed, seeds)
     problem, states = descend(
         NETWORK,
-        [W.to(device) for W in initialize(NETWORK, seeds, initialization)],
-        inputs.to(device),
-        targets.to(device),
+        [W.to(place) for W in initialize(NETWORK, seeds, initialization)],
+        inputs.to(place),
+        targets.to(place),
         weight_decay=weight_decay,
         learning_rate=learning_rate,
         steps=steps,
     )
     watch, rows = _EntryWatch(problem), []
-    for state in states:
+    for state in progress(states, "steps", steps + 1):
         watch.look(state)
         if state.step % log_every == 0 or state.step == steps:
             _require_finite_loss(problem, state, learning_rate, initialization)

@@ -13,15 +13,7 @@ from torch.nn import functional
 from pscore.data import load
 from pscore.models import initialized, lenet5
 from pscore.seeds import torch_generator
-from pscore.training import (
-    DivergedError,
-    accuracy,
-    choose_device,
-    loss_share,
-    precision,
-    progress,
-    train,
-)
+from pscore.training import DivergedError, accuracy, loss_share, train
 
 SETTINGS = {"epochs": 2, "learning_rate": 0.05, "weight_decay": 5e-4, "dtype": torch.float64}
 
@@ -157,22 +149,6 @@ def test_accuracy_is_of_the_model_in_evaluation_mode(digits):
     model = Moody()
     assert accuracy(model, digits) == 1.0
     assert model.training
-
-
-def test_device():
-    assert choose_device("cpu").type == "cpu"
-    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def test_precision():
-    assert precision("float64") is torch.float64
-    with pytest.raises(ValueError, match="dtype must be one of float32, float64, not 'double'"):
-        precision("double")
-
-
-def test_no_progress_without_a_terminal(capfd):
-    assert list(progress(range(3), "counting")) == [0, 1, 2]
-    assert capfd.readouterr() == ("", "")
 
 
 def trajectory(losses, curvatures, log_every=10):
