@@ -254,3 +254,11 @@ def test_pages_load_nothing_from_elsewhere():
         parser = External()
         parser.feed(page.read_text(encoding="utf-8"))
         assert not parser.found, f"{page.relative_to(HTML)}: {parser.found}"
+
+
+def test_the_readme_example_runs():
+    """What the README tells a researcher to type."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(block, {})
