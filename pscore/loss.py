@@ -112,7 +112,7 @@ def residuals_and_gradient(
     delta = e * S[-1] if network.output_relu else e
     gradients = [(delta @ layers[-2].mT).mT / points + weight_decay * W[-1]]
     for i in range(network.depth - 1, -1, -1):
-        delta = product(W[i + 1], delta) * S[i]
+        delta = product(W[i + 1], delta).mul_(S[i])
         gradients.append((delta @ layers[i].mT).mT / points + weight_decay * W[i])
     return e, tuple(reversed(gradients))
 

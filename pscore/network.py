@@ -215,9 +215,9 @@ def forward(
         if switches is not None:
             S, x = switches[i], z * switches[i]
         elif i == network.depth and not network.output_relu:
-            S, x = torch.ones_like(z), z
+            S, x = z.new_ones(()).expand_as(z), z
         elif network.negative_slope == 0:
-            x = z.relu()
+            x = z.relu_()
             S = x.sign()
         else:
             S = torch.where(z > 0, 1.0, network.negative_slope).to(z)

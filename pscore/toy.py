@@ -66,6 +66,7 @@ def run_toy(
     data_seed: int = 0,
     log_every: int = 10,
     device: str = "auto",
+    dtype: torch.dtype = torch.float64,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Run one trial for each seed, all at once.
 
@@ -80,12 +81,14 @@ def run_toy(
             the trial's own seed.
         log_every: steps between two rows of the trajectories; entry is looked for at every step.
         device: "auto" for a GPU if there is one, or a torch device's name.
+        dtype: the precision of weights and data.
 
     Returns:
         the trials and their trajectories, with the columns that `pscore.trials` names, and:
         ``loss_fraction_sharp``, ``…_layerwise``, ``…_data``, the share for each sharper set;
         ``time_fraction``, the share of steps after first entry; ``stays_inside``, whether a trial
-        that entered U(λ) never left it; ``final_norm``, the Euclidean norm of the last weights.
+        that entered U(λ) was inside at every logged step after; ``final_norm``, the Euclidean norm
+        of the last weights.
 
     Raises:
         ValueError: for bad parameters.
@@ -100,7 +103,7 @@ def run_toy(
     inputs, targets = _stacked_data(target, data_seed, seeds)
     problem, states = descend(
         NETWORK,
-        [W.to(place) for W in initialize(NETWORK, seeds, initialization)],
+        [W.to(place, dtype) for W in initialize(NETWORK, seeds, initialization)],
         inputs.to(place),
         targets.to(place),
         weight_decay=weight_decay,
@@ -109,8 +112,10 @@ def run_toy(
     )
     watch, rows = _EntryWatch(problem), []
     for state in progress(states, "steps", steps + 1):
-        watch.look(state)
-        if state.step % log_every == 0 or state.step == steps:
+        logged = state.step % log_every == 0 or state.step == steps
+        if logged or not watch.settled:
+            watch.look(state)
+        if logged:
             _require_finite_loss(problem, state, learning_rate, initialization)
             rows.append(_row(problem, state))
     trajectories = _long_table(seeds, rows)
@@ -144,6 +149,7 @@ class _EntryWatch:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.names: list[str] = []
+        self.settled = False  # every trial has entered every set
         self.step = self.loss = self.left = torch.empty(0)  # (sets, T), made at the first look
 
     def look(self, state: State) -> None:
@@ -159,7 +165,8 @@ class _EntryWatch:
         first = inside & ~entered
         if first.any():
             self.step[first] = state.step
-            self.loss[first] = self.problem.loss(state).expand_as(first)[first]
+            self.loss[first] = self.problem.loss(state).to(self.loss).expand_as(first)[first]
+            self.settled = bool((entered | first).all())
 
     def table(self, seeds: Sequence[int], steps: int, start: Tensor, end: Tensor) -> pd.DataFrame:
         entry = dict(zip(self.names, self.step, strict=True))
