@@ -1,0 +1,69 @@
+"""The chapter as a batch user runs it: through papermill, on a file of their own, interrupted."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import papermill
+import pytest
+from papermill.exceptions import PapermillExecutionError
+
+from pscore.trials import TRAJECTORY_COLUMNS, TRIAL_COLUMNS
+
+CHAPTER = Path(__file__).resolve().parent.parent / "chapters" / "experiments" / "mnist.ipynb"
+
+
+@pytest.fixture
+def execute(tmp_path):
+    """Runs the chapter on 200 random images of three classes, three steps a trial."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (250, 28, 28), dtype=np.uint8)
+    labels = np.arange(250) % 3
+    np.savez(
+        tmp_path / "noise.npz",
+        train_images=images[:200],
+        train_labels=labels[:200],
+        test_images=images[200:],
+        test_labels=labels[200:],
+    )
+
+    def run(**parameters):
+        defaults = {"dataset": "noise", "data_dir": str(tmp_path), "batch_size": 80, "epochs": 1}
+        papermill.execute_notebook(
+            CHAPTER,
+            tmp_path / "out.ipynb",
+            {**defaults, "log_every": 1, "results_dir": str(tmp_path / "runs"), **parameters},
+            kernel_name="python3",
+            progress_bar=False,
+        )
+        return [
+            pd.read_parquet(tmp_path / "runs" / f"{name}.parquet")
+            for name in ("trials", "trajectories")
+        ]
+
+    return run
+
+
+@pytest.mark.slow
+def test_tables_grow_by_the_trials_that_are_missing(execute, tmp_path):
+    first, _ = execute(trials=1, first_seed=5)
+    trials, trajectories = execute(trials=3, first_seed=4)
+    assert sorted(trials.seed) == [4, 5, 6]
+    kept = trials[trials.seed == 5].reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, first)  # its time among the rest: it was not run again
+    assert {*TRIAL_COLUMNS, "learning_rate", "batch_size", "weight_decay"} <= set(trials.columns)
+    assert set(TRAJECTORY_COLUMNS) <= set(trajectories.columns)
+    assert trajectories.groupby("seed").step.agg(list).to_dict() == dict.fromkeys(
+        (4, 5, 6), [0, 1, 2]
+    )
+    assert trials.loss_fraction.between(0, 1).all()
+    for name in ("provenance.json", "trials.parquet", "trajectories.parquet"):
+        assert str(tmp_path).encode() not in (tmp_path / "runs" / name).read_bytes()
+
+    with pytest.raises(PapermillExecutionError, match="weight_decay = 0.0005, not 0.1"):
+        execute(trials=3, weight_decay=0.1)
+
+
+def test_misspelt_parameter_stops_with_the_known_ones(execute):
+    with pytest.raises(PapermillExecutionError, match="did you mean 'trials'.*first_seed"):
+        execute(trails=2)
