@@ -1,0 +1,62 @@
+"""Checks of the paper's claims: each one a function that a chapter, a test and the ledger share.
+
+A check draws instances, keeps those that meet a claim's hypotheses, and compares two sides that
+were computed independently. It also tries a falsified variant of the claim, which it has to
+reject: a check that could not fail would say nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["certified", "observed", "inconclusive", "refuted", "corrected"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one run of a check saw.
+
+    Attributes:
+        tried: instances drawn.
+        met: those that met the claim's hypotheses.
+        violations: those of them at which the claim failed, beyond rounding.
+        rejected: counterexamples found to the falsified variant; None if there is none to try.
+        margin: for an inequality, how near to equality the instances came: the largest ratio of
+            the smaller side to the larger, at most 1 where the claim holds; else None.
+    """
+
+    tried: int
+    met: int
+    violations: int
+    rejected: int | None = None
+    margin: float | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A numbered statement, and where its proof, its code and its check are.
+
+    Attributes:
+        label: of the statement, as in ``{prf:ref}`paper-lemma-3```; equations ``eq-4``.
+        title: what it says, in a few words.
+        page: the chapter that proves or works it out, below ``chapters`` and without ending.
+        verdict: on the statement as the paper (or this book, for its own) makes it.
+        remark: what the verdict rests on, or what was corrected; one sentence.
+        hypotheses: what an instance has to meet, one phrase each.
+        functions: dotted names of the code that computes with it.
+        uses: labels of the claims that its proof uses.
+        check: draws instances from a seed and returns what it saw; None where nothing is checked
+            numerically, with the reason in ``remark``.
+        variant: the falsified variant that the check rejects, in words.
+    """
+
+    label: str
+    title: str
+    page: str
+    verdict: Verdict
+    remark: str
+    hypotheses: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+    check: Callable[[int], Evidence] | None = None
+    variant: str = ""
