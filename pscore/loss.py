@@ -103,10 +103,18 @@ def gradient(
 
 
 def residuals_and_gradient(
-    network: ReLUNetwork, W: Weights, a: Tensor, f: Tensor, weight_decay: float
+    network: ReLUNetwork,
+    W: Weights,
+    a: Tensor,
+    f: Tensor,
+    weight_decay: float,
+    switches: Switches | None = None,
 ) -> tuple[Tensor, Weights]:
-    """Return ``y − f`` and ``∇ℓ_λ(W)`` from one forward pass; the arguments are not checked."""
-    layers, S = forward(network, W, a)
+    """Return ``y − f`` and ``∇ℓ_λ(W)`` from one forward pass; the arguments are not checked.
+
+    With switches, columns ``(…, n_i, N)``, both are those of the loss frozen at them.
+    """
+    layers, S = forward(network, W, a, switches)
     e = layers[-1] - f
     points = e.shape[-1]
     delta = e * S[-1] if network.output_relu else e

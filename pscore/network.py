@@ -220,7 +220,7 @@ def forward(
             x = z.relu_()
             S = x.sign()
         else:
-            S = torch.where(z > 0, 1.0, network.negative_slope).to(z)
+            S = torch.where(z > 0, z.new_ones(()), z.new_tensor(network.negative_slope))
             x = z * S
         used.append(S)
         layers.append(x)

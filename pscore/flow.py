@@ -1,0 +1,261 @@
+r"""Gradient flow of small networks, eq. (15), with every change of a switch located.
+
+Between two changes of switches ``ℓ_λ`` is a polynomial, and the flow
+
+.. math:: \dot W(t) = -\nabla\ell_\lambda(W(t)), \quad W(0) = W_0
+
+is as smooth as flows are: a Runge-Kutta method of high order follows it. Across a change the
+right-hand side jumps, and such a method would lose its order without a word. So the flow is
+integrated piece by piece, each with its switches held constant; a piece ends where the first input
+to an activation changes its sign, and the next one starts there with that switch flipped.
+
+A crossing is located up to `PAST` beyond the boundary, in units of the activation's input, so that
+the next piece starts inside its own region. Where both sides push towards the boundary the
+solution can't leave it: it would slide along, on points where ``ℓ_λ`` has no gradient and (15) no
+meaning. The path ends there, and says so.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from scipy.integrate import solve_ivp
+from scipy.optimize import OptimizeResult
+from torch import Tensor
+
+from pscore.curvature import flatten, frozen_hessian, unflatten
+from pscore.loss import checked, mean_square, residuals_and_gradient, squared_norm
+from pscore.network import ReLUNetwork, Switches, Weights, forward
+
+PAST = 1e-12
+
+
+class Crossing(NamedTuple):
+    """A change of one switch on the way.
+
+    Attributes:
+        time: when.
+        weights: where, in one vector ``(m,)``.
+        layer: which activation, from 1 to H + 1.
+        unit: of that layer, from 0.
+        point: the data point whose switch it is, from 0.
+        turned_on: whether the unit turned on there.
+        before: ``‖∇ℓ_λ‖²`` on the side that the path comes from.
+        after: the same on the side where it goes on; at a sliding end, on the other side.
+    """
+
+    time: float
+    weights: Tensor
+    layer: int
+    unit: int
+    point: int
+    turned_on: bool
+    before: float
+    after: float
+
+
+class Piece(NamedTuple):
+    """A part of a path with constant switches.
+
+    Attributes:
+        start: its first time.
+        end: its last time.
+        switches: columns ``(n_i, N)`` for the layers 1 to H + 1.
+        solution: the weights ``(m, T)`` at an array of T times, as scipy's ``OdeSolution``.
+    """
+
+    start: float
+    end: float
+    switches: Switches
+    solution: Callable[[np.ndarray], np.ndarray]
+
+
+class Samples(NamedTuple):
+    """What is known of a path at some times: each a tensor ``(T,)``.
+
+    Attributes:
+        time: t.
+        loss: ``γ(t) = ℓ_λ(W(t))``.
+        squared_gradient_norm: ``u(t) = ‖∇ℓ_λ(W(t))‖²``, which is ``−γ'``.
+        second_derivative: ``2 g^T H g``, which is ``γ''`` by eq. (16); H is written out.
+    """
+
+    time: Tensor
+    loss: Tensor
+    squared_gradient_norm: Tensor
+    second_derivative: Tensor
+
+
+@dataclass(frozen=True)
+class Path:
+    """A solution of (15) as far as it goes.
+
+    Attributes:
+        network: the architecture.
+        a: inputs as columns ``(n_0, N)``.
+        f: targets as columns ``(n_{H+1}, N)``.
+        weight_decay: λ.
+        pieces: in the order of time; each starts where the last one ended.
+        crossings: what lies between the pieces; a sliding end adds one more.
+        ended: ``"time"`` at the end of the time asked for, ``"sliding"`` at a boundary.
+    """
+
+    network: ReLUNetwork
+    a: Tensor
+    f: Tensor
+    weight_decay: float
+    pieces: list[Piece]
+    crossings: list[Crossing]
+    ended: Literal["time", "sliding"]
+
+    def weights(self, piece: Piece, times: Tensor) -> Weights:
+        """Return the weights at times within a piece, a stack ``(T, n_i, n_{i+1})``."""
+        return unflatten(self.network, torch.as_tensor(piece.solution(times.numpy()).T.copy()))
+
+    def sample(self, piece: Piece, count: int = 100) -> Samples:
+        """Return what is known at evenly spaced times of a piece, both ends included.
+
+        The switches are those of the piece, also at its ends: there the values are the limits
+        from inside.
+        """
+        return self.at(piece, torch.linspace(piece.start, piece.end, count, dtype=torch.float64))
+
+    def at(self, piece: Piece, times: Tensor) -> Samples:
+        """Return what is known at given times ``(T,)`` within a piece."""
+        W = self.weights(piece, times)
+        S = tuple(layer.expand(len(times), *layer.shape) for layer in piece.switches)
+        e, gradients = residuals_and_gradient(self.network, W, self.a, self.f, self.weight_decay, S)
+        targets = self.f[0] if self.network.widths[-1] == 1 else self.f.mT
+        rows = tuple(layer.mT for layer in S)
+        H = frozen_hessian(self.network, W, self.a.mT, targets, self.weight_decay, rows)
+        g = flatten(gradients)
+        second = 2 * torch.einsum("tm,tmk,tk->t", g, H, g)
+        loss = mean_square(e) + self.weight_decay / 2 * squared_norm(W)
+        return Samples(times, loss, g.square().sum(-1), second)
+
+
+def gradient_flow(
+    network: ReLUNetwork,
+    weights: Sequence[Tensor],
+    inputs: Tensor,
+    targets: Tensor,
+    *,
+    weight_decay: float,
+    duration: float,
+    tolerance: float = 1e-10,
+) -> Path:
+    """Follow the gradient flow (15) of ``ℓ_λ`` from given weights.
+
+    Args:
+        network: the architecture.
+        weights: where to start, ``(n_i, n_{i+1})``; on a boundary the side of the switches 0.
+        inputs: ``(N, n_0)``.
+        targets: ``(N,)`` or ``(N, n_{H+1})``.
+        weight_decay: λ, not negative.
+        duration: until when, positive.
+        tolerance: the relative one of the integrator.
+
+    Returns:
+        the path, up to ``duration`` or to a boundary that it would slide along.
+
+    Raises:
+        ValueError: for bad arrays or numbers.
+        RuntimeError: if the integrator gives up, or after a thousand crossings.
+    """
+    if not 0 < duration < math.inf:
+        raise ValueError(f"duration must be positive and finite; got {duration}")
+    if not 0 < tolerance < 1:
+        raise ValueError(f"tolerance must lie between 0 and 1, such as 1e-10; got {tolerance}")
+    start = tuple(torch.as_tensor(matrix, dtype=torch.float64) for matrix in weights)
+    W, a, f = checked(network, start, inputs, targets, weight_decay)
+    if W[0].ndim > 2:
+        raise ValueError("weights must be those of one network, not a stack: call once for each")
+    path = Path(network, a, f, weight_decay, [], [], "time")
+    S, time, w = forward(network, W, a)[1], 0.0, flatten(W)
+    for _ in range(1000):
+        solved = _follow(path, S, time, w, duration, tolerance)
+        path.pieces.append(Piece(time, float(solved.t[-1]), S, solved.sol))
+        if solved.status == 0:
+            return path
+        time, w = path.pieces[-1].end, torch.as_tensor(solved.y[:, -1].copy())
+        crossing, S, slides = _cross(path, S, time, w)
+        path.crossings.append(crossing)
+        if slides:
+            return Path(network, a, f, weight_decay, path.pieces, path.crossings, "sliding")
+    raise RuntimeError(f"a thousand changes of switches by the time {time:.3g}: ask for less time")
+
+
+def _follow(
+    path: Path, S: Switches, start: float, w: Tensor, end: float, tolerance: float
+) -> OptimizeResult:
+    """Integrate with constant switches until one would change, or to the end."""
+
+    def velocity(_: float, w: np.ndarray) -> np.ndarray:
+        return -_gradient(path, S, torch.from_numpy(w)).numpy()
+
+    signs = torch.cat([torch.where(layer == 1, 1.0, -1.0).flatten() for layer in S]).to(w)
+
+    def room(_: float, w: np.ndarray) -> float:
+        return (signs * _inputs(path, S, torch.from_numpy(w))).min().item() + PAST
+
+    room.terminal, room.direction = True, -1  # type: ignore[attr-defined]
+    solved = solve_ivp(
+        velocity,
+        (start, end),
+        w.numpy(),
+        method="DOP853",
+        dense_output=True,
+        events=None if path.network.negative_slope == 1 else room,
+        rtol=tolerance,
+        atol=tolerance / 100,
+        max_step=max((end - start) / 20, 1e-3),
+    )
+    if solved.status < 0:
+        raise RuntimeError(f"the integrator gave up: {solved.message}")
+    return solved
+
+
+def _cross(path: Path, S: Switches, time: float, w: Tensor) -> tuple[Crossing, Switches, bool]:
+    """Flip the switch that changes at w; return also whether the path would slide."""
+    signs = torch.cat([torch.where(layer == 1, 1.0, -1.0).flatten() for layer in S]).to(w)
+    z = _inputs(path, S, w)
+    entry = int((signs * z).argmin())
+    layer, unit, point = _locate(S, entry)
+    on = bool(signs[entry] < 0)
+    # w is past the boundary, so its own switches are the new ones; those of the layers above count
+    # too, where the unit that turns on is the only one on below them
+    new = [x.clone() for x in forward(path.network, unflatten(path.network, w), path.a)[1]]
+    new[layer][unit, point] = 1.0 if on else path.network.negative_slope
+    before, after = _gradient(path, S, w), _gradient(path, tuple(new), w)
+    ahead = w - 1e-9 * after / torch.linalg.vector_norm(after).clamp(min=1e-300)
+    change = (_inputs(path, tuple(new), ahead) - _inputs(path, tuple(new), w))[entry]
+    slides = bool(signs[entry] * change >= 0)
+    u = [g.square().sum().item() for g in (before, after)]
+    return Crossing(time, w, layer + 1, unit, point, on, *u), tuple(new), slides
+
+
+def _gradient(path: Path, S: Switches, w: Tensor) -> Tensor:
+    W = unflatten(path.network, w)
+    return flatten(residuals_and_gradient(path.network, W, path.a, path.f, path.weight_decay, S)[1])
+
+
+def _inputs(path: Path, S: Switches, w: Tensor) -> Tensor:
+    """The inputs to all activations in one vector; an output without one counts as far from 0."""
+    W = unflatten(path.network, w)
+    layers = forward(path.network, W, path.a, S)[0]
+    z = [(matrix.mT @ x).flatten() for matrix, x in zip(W, layers, strict=False)]
+    if not path.network.output_relu:
+        z[-1] = torch.full_like(z[-1], math.inf)
+    return torch.cat(z)
+
+
+def _locate(S: Switches, entry: int) -> tuple[int, int, int]:
+    """Return the layer (from 0), unit and data point of an entry of the joined switches."""
+    for layer, x in enumerate(S):
+        if entry < x.numel():
+            return layer, *divmod(entry, x.shape[-1])
+        entry -= x.numel()
+    raise IndexError("no such entry")
