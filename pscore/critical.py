@@ -1,0 +1,123 @@
+r"""Critical points of the regularised loss of small networks, by a second-order method.
+
+Gradient descent finds minima, and slowly. To meet critical points of every kind, saddles too,
+this solves ``∇ℓ_λ(W) = 0`` by the Levenberg–Marquardt method: with g the gradient and K the frozen
+Hessian, the step is ``−(K² + μ I)^{-1} K g``, which is Newton's for μ → 0. A step is kept only if
+it makes ``‖g‖`` smaller; the switches, and with them K, are those of the point reached. A whole
+stack of networks, each with its own data if wanted, takes its steps together.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pscore.curvature import flatten, frozen_hessian, unflatten
+from pscore.loss import checked, residuals_and_gradient
+from pscore.network import ReLUNetwork, Weights, forward
+
+_CONVERGED = 1e-13  # below this, rounding decides what a step does to the gradient
+
+
+def find_critical_points(
+    network: ReLUNetwork,
+    weights: Sequence[Tensor],
+    inputs: Tensor,
+    targets: Tensor,
+    weight_decay: float,
+    *,
+    steps: int = 100,
+) -> tuple[Weights, Tensor]:
+    """Return where the stack ends, and the norm of the gradient there.
+
+    Not every start leads to a critical point: ``‖∇ℓ_λ‖`` has other minima, and it jumps at switch
+    boundaries, where a run can get stuck. Callers keep the runs whose norm is small enough.
+
+    Args:
+        network: the architecture.
+        weights: a stack of starts, ``(T, n_i, n_{i+1})``.
+        inputs: ``(N, n_0)`` or ``(T, N, n_0)``.
+        targets: ``(N,)`` or ``(N, n_{H+1})``, or with an axis T in front.
+        weight_decay: λ, not negative.
+        steps: how many steps to try, at least 0.
+
+    Returns:
+        the weights, ``(T, n_i, n_{i+1})``, and ``‖∇ℓ_λ‖``, ``(T,)``.
+
+    Raises:
+        ValueError: for weights that are no stack, a negative number of steps, or bad arrays.
+    """
+    W, a, f = checked(network, weights, inputs, targets, weight_decay)
+    if W[0].ndim != 3:
+        raise ValueError("weights must be a stack of starts, with the shapes (T, n_i, n_{i+1})")
+    if steps < 0:
+        raise ValueError(f"steps must be at least 0; got {steps}")
+
+    def gradient_at(point: Tensor, rows: Tensor | slice) -> Tensor:
+        data = (_rows_of(a, rows), _rows_of(f, rows))
+        stack = unflatten(network, point)
+        return flatten(residuals_and_gradient(network, stack, *data, weight_decay)[1])
+
+    point = flatten(W)
+    g = gradient_at(point, slice(None))
+    damping = point.new_full((len(point), 1), 1e-2)
+    for _ in range(steps):
+        rows = (g.norm(dim=-1) > _CONVERGED).nonzero().flatten()
+        if not len(rows):
+            break
+        here, mu = point[rows], damping[rows]
+        data = (_rows_of(a, rows).mT, _rows_of(f, rows).mT)
+        K = frozen_hessian(network, unflatten(network, here), *data, weight_decay)
+        values, vectors = torch.linalg.eigh(K)
+        along = (vectors.mT @ g[rows].unsqueeze(-1)).squeeze(-1) * values / (values**2 + mu)
+        tried = here - (vectors @ along.unsqueeze(-1)).squeeze(-1)
+        there = gradient_at(tried, rows)
+        better = (there.norm(dim=-1) < g[rows].norm(dim=-1)).unsqueeze(-1)
+        point[rows], g[rows] = torch.where(better, tried, here), torch.where(better, there, g[rows])
+        damping[rows] = torch.where(better, mu / 10, mu * 4).clamp(1e-20, 1e8)
+    return unflatten(network, point), g.norm(dim=-1)
+
+
+def _rows_of(data: Tensor, rows: Tensor | slice) -> Tensor:
+    """Return the data of some networks of a stack, or those that all of them share."""
+    return data[rows] if data.ndim == 3 else data
+
+
+def is_differentiable(
+    network: ReLUNetwork, weights: Sequence[Tensor], inputs: Tensor, tolerance: float = 1e-6
+) -> bool | Tensor:
+    """Return whether ``ℓ_λ`` is certain to be differentiable at W, whatever the targets.
+
+    That is so if at every data point each unit passes one of three tests: its input is not zero;
+    or it is *idle*, all weights into it and out of it being zero, so that nearby it adds only
+    something of second order; or everything that reaches it is zero, through units that pass.
+
+    Args:
+        network: the architecture.
+        weights: matrices ``(n_i, n_{i+1})``, or ``(T, n_i, n_{i+1})`` for a stack.
+        inputs: ``(N, n_0)``, or ``(T, N, n_0)``.
+        tolerance: how far from zero an activation's input has to be, to count as not zero.
+
+    Returns:
+        a bool, or ``(T,)``. False decides nothing: the test is sufficient, not necessary.
+    """
+    W = network.checked_weights(weights)
+    a = network.checked_inputs(inputs, W)
+    layers = forward(network, W, a)[0]
+    idle = idle_units(network, W)
+    passed = []
+    for i in range(network.depth + network.output_relu):
+        z = W[i].mT @ layers[i]
+        fed_nothing = (layers[i] == 0).all(-2, keepdim=True)
+        test = (z.abs() > tolerance) | fed_nothing
+        if i < network.depth:
+            test = test | idle[i].unsqueeze(-1)
+        passed.append(test.flatten(-2).all(-1))
+    result = torch.stack(passed).all(0)
+    return bool(result) if result.ndim == 0 else result
+
+
+def idle_units(network: ReLUNetwork, weights: Sequence[Tensor]) -> list[Tensor]:
+    """Return for each hidden layer which units have only zero weights, ``(…, n_i)``."""
+    W = network.checked_weights(weights)
+    return [(W[i] == 0).all(-2) & (W[i + 1] == 0).all(-1) for i in range(network.depth)]
