@@ -89,7 +89,7 @@ class Samples(NamedTuple):
     second_derivative: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Path:
     """A solution of (15) as far as it goes.
 

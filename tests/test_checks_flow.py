@@ -14,7 +14,7 @@ LEAST = {  # of instances that met the hypotheses, over two seeds
     "flow-three-signs": 60,
     "flow-kinks": 20,
     "flow-decay-kinks": 20,
-    "flow-logistic": 10,
+    "flow-logistic": 6,
 }
 
 
