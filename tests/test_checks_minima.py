@@ -15,6 +15,7 @@ LEAST_MET = {
     "paper-lemma-6": 40,
     "eq-46": 20,
     "minima-path": 60,
+    "minima-stationary": 40,
     "minima-origin": 2500,
     "minima-arc": 60,
     "minima-scaling": 60,
@@ -98,6 +99,12 @@ def test_minimum_is_decided_by_slopes_as_by_values():
         answers.append(function.origin_is_minimum())
         assert answers[-1] == (least > -1e-12)
     assert 10 < sum(answers) < 50
+
+
+@pytest.mark.claim("minima-stationary")
+def test_no_direction_down_is_enough():
+    evidence = holds("minima-stationary", seed=2)
+    assert evidence.rejected == evidence.met < evidence.tried
 
 
 @pytest.mark.claim("minima-origin")
