@@ -42,3 +42,18 @@ def test_decay_is_an_equality_on_the_quadratic():
     assert u[-1].item() == pytest.approx(
         u[0].item() * 2.718281828459045 ** (-2 * 0.7 * 2), rel=1e-8
     )
+
+
+@pytest.mark.claim("flow-kinks")
+def test_jumps_of_leaky_networks():
+    """The formula with the factor 1 − slope, and with an activated output."""
+    seen = 0
+    for seed in range(3):
+        s = flow.start(seed, (2, 3, 2, 1), output_relu=True, slope=0.1)
+        path = flow.gradient_flow(*s, weight_decay=0.05, duration=2.0)
+        for k, jump in enumerate(flow.budget(path).jumps):
+            if min(piece.end - piece.start for piece in path.pieces[k : k + 2]) > 1e-6:
+                seen += 1
+                scale = abs(jump) + 1e-4 * path.crossings[k].before
+                assert abs(flow.predicted_jump(path, k) - jump) < 1e-3 * scale
+    assert seen >= 5

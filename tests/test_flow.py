@@ -90,3 +90,9 @@ def test_refusals():
     with pytest.raises(ValueError, match="stack"):
         stack = tuple(matrix.unsqueeze(0) for matrix in W)
         gradient_flow(network, stack, a, f, weight_decay=0.1, duration=1.0)
+
+
+def test_leaky_switches_are_kept_in_double_precision():
+    """Rounded to float32, a slope of 0.1 is off by 1.5e-9, and so would be all that follows."""
+    network, W, a, _ = random_instance((2, 3, 1), seed=1, slope=0.1)
+    assert set(network.switches(W, a)[0].flatten().tolist()) == {0.1, 1.0}
