@@ -145,8 +145,8 @@ def check_differentiable_points(seed: int) -> Evidence:
 
     Three pieces or more meet there, each with gradient 0, so that neither of them alone decides.
     Checked: ``g(x) ≥ g(0) + θ|x|²/2``, and ``g(ρu) − g(ρ'u) ≥ θρ(ρ − ρ')/2`` along every ray, so
-    that there is no other minimum. Variant: one piece curves downwards along one axis; the origin is then
-    differentiable and critical, and no minimum.
+    that there is no other minimum. Variant: one piece curves downwards along one axis; the
+    origin is then differentiable and critical, and no minimum.
     """
     return _check_minima(seed, "critical", spoil=-0.2)
 
