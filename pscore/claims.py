@@ -1,0 +1,115 @@
+"""The ledger: every numbered claim, where it is proved, and what its check has seen.
+
+The claims themselves stand with their checks in `pscore.checks`, topic by topic. Here they are put
+together, in the paper's order, and held to the rules of the book.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+import pandas as pd
+
+from pscore.checks import (
+    Claim,
+    Evidence,
+    bounds,
+    experiments,
+    flow,
+    global_minima,
+    linear,
+    minima,
+    notation,
+    pieces,
+    smoothness,
+)
+
+LEDGER: tuple[Claim, ...] = tuple(
+    claim
+    for topic in (
+        notation,
+        smoothness,
+        bounds,
+        pieces,
+        minima,
+        global_minima,
+        linear,
+        flow,
+        experiments,
+    )
+    for claim in topic.CLAIMS
+)
+
+
+def problems(claims: Sequence[Claim], tested: Iterable[str]) -> list[str]:
+    """Say what is wrong with a ledger; an empty list is a sound one.
+
+    A label twice, a claim without a test, a test for a claim that does not exist, a use of an
+    unknown claim, a circle of uses, and a claim with neither a check nor a reason.
+
+    Args:
+        claims: the ledger.
+        tested: labels that tests are marked with.
+    """
+    labels = [claim.label for claim in claims]
+    tested = set(tested)
+    found = [f"{label} is in the ledger twice" for label, n in Counter(labels).items() if n > 1]
+    found += [f"{label} has no test" for label in labels if label not in tested]
+    found += [f"a test is marked for the unknown claim {x}" for x in sorted(tested - {*labels})]
+    for claim in claims:
+        found += [
+            f"{claim.label} uses the unknown claim {x}" for x in claim.uses if x not in labels
+        ]
+        if claim.check is None and not claim.remark:
+            found.append(f"{claim.label} has neither a check nor a reason for having none")
+    try:
+        order(claims)
+    except CycleError as error:
+        found.append("a circle of uses: " + " → ".join(error.args[1]))
+    return found
+
+
+def order(claims: Sequence[Claim]) -> list[str]:
+    """Return the labels so that each comes after the claims that its proof uses.
+
+    Raises:
+        graphlib.CycleError: if proofs use each other in a circle.
+    """
+    uses = {claim.label: set(claim.uses) for claim in claims}
+    return list(TopologicalSorter(uses).static_order())
+
+
+def table(claims: Sequence[Claim], evidence: dict[str, Evidence]) -> pd.DataFrame:
+    """Return the ledger as a table, one row a claim.
+
+    Args:
+        claims: the ledger.
+        evidence: what each claim's check saw, by label.
+    """
+    rows = []
+    for claim in claims:
+        seen = evidence.get(claim.label)
+        rows.append(
+            {
+                "claim": claim.label,
+                "says": claim.title,
+                "verdict": claim.verdict,
+                "met hypotheses": "" if seen is None else f"{_count(seen.met)} of {seen.tried}",
+                "violations": "" if seen is None else str(seen.violations),
+                "variant rejected": ""
+                if seen is None or seen.rejected is None
+                else f"{_count(seen.rejected)} times",
+                "nearest to equality": ""
+                if seen is None or seen.margin is None
+                else f"{seen.margin:.2f}",
+            }
+        )
+    return pd.DataFrame(rows).set_index("claim")
+
+
+def _count(number: int) -> str:
+    """A count as it is printed: large ones roughly, for they may vary with a machine's rounding."""
+    if number < 100:
+        return str(number)
+    unit = 10 ** (len(str(number)) - 1)
+    return f"{number}" if number % unit == 0 else f"over {number // unit * unit}"

@@ -1,0 +1,107 @@
+"""The ledger's rules, on ledgers that break them, and the book's own ledger."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pscore.checks import Claim, Evidence
+from pscore.claims import LEDGER, order, problems, table
+
+TESTS = Path(__file__).parent
+CHAPTERS = TESTS.parent / "chapters"
+
+
+def claim(label, *uses, remark="by hand"):
+    return Claim(label, label.upper(), "theory/none", "observed", remark, uses=uses)
+
+
+@pytest.mark.parametrize(
+    ("claims", "tested", "message"),
+    [
+        ([claim("a"), claim("a")], "a", "a is in the ledger twice"),
+        ([claim("a"), claim("b")], "a", "b has no test"),
+        ([claim("a")], "ab", "a test is marked for the unknown claim b"),
+        ([claim("a", "z")], "a", "a uses the unknown claim z"),
+        ([claim("a", "b"), claim("b", "a")], "ab", "a circle of uses: "),
+        ([claim("a", remark="")], "a", "a has neither a check nor a reason"),
+    ],
+)
+def test_a_broken_rule_is_reported(claims, tested, message):
+    found = problems(claims, tested)
+    assert any(problem.startswith(message) for problem in found), found
+
+
+def test_a_sound_ledger_has_no_problems():
+    assert problems([claim("a"), claim("b", "a")], "ab") == []
+    assert order([claim("b", "a"), claim("a")]) == ["a", "b"]
+
+
+COLLECT = """
+import sys, pytest
+class Marks:
+    def pytest_collection_finish(self, session):
+        for item in session.items:
+            for mark in item.iter_markers("claim"):
+                print(*(f"claim {label}" for label in mark.args), sep="\\n")
+pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", sys.argv[1]], plugins=[Marks()])
+"""
+
+
+def marked_labels(folder: Path) -> set[str]:
+    """The labels that the tests of a folder are marked with, as pytest itself collects them."""
+    run = subprocess.run(
+        [sys.executable, "-c", COLLECT, str(folder)], cwd=folder, capture_output=True, text=True
+    )
+    return set(re.findall(r"^claim (.+)$", run.stdout, re.MULTILINE))
+
+
+def test_marks_are_found_in_test_files(tmp_path):
+    (tmp_path / "test_x.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.claim('one')\ndef test_a(): ...\n"
+        "marked = pytest.param(1, marks=pytest.mark.claim('two', 'three'))\n"
+        "@pytest.mark.parametrize('x', [marked])\ndef test_b(x): ...\n"
+    )
+    assert marked_labels(tmp_path) == {"one", "two", "three"}
+
+
+def test_table_has_a_row_for_each_claim():
+    rows = table([claim("a"), claim("b")], {"a": Evidence(10, 7, 0, 3, 0.5)})
+    assert rows.loc["a", "met hypotheses"] == "7 of 10"
+    assert rows.loc["b", "violations"] == ""
+
+
+def test_the_book_s_ledger_is_sound():
+    assert problems(LEDGER, marked_labels(TESTS)) == []
+
+
+def test_every_page_and_label_of_the_ledger_exists():
+    for entry in LEDGER:
+        pages = [CHAPTERS / f"{entry.page}{ending}" for ending in (".ipynb", ".md")]
+        text = "".join(page.read_text() for page in pages if page.exists())
+        named = (f":label: {entry.label}", f"({entry.label})", f'"name": "{entry.label}"')
+        assert any(name in text for name in named), entry.label
+
+
+def test_every_statement_of_the_chapters_is_in_the_ledger():
+    """Theorems, lemmas, definitions and propositions; remarks and corollaries go with their own."""
+    kinds = "theorem|lemma|definition|proposition"
+    statement = re.compile(rf"{{prf:(?:{kinds})}}[^`]*?:label: ([\w-]+)")
+    pages = [*CHAPTERS.rglob("*.md"), *CHAPTERS.rglob("*.ipynb")]
+    found = {label for page in pages for label in statement.findall(page.read_text())}
+    assert found >= {"paper-theorem-3", "sharper-bounds"}
+    assert found - {claim.label for claim in LEDGER} == set()
+
+
+@pytest.mark.parametrize("entry", [c for c in LEDGER if c.check], ids=lambda c: c.label)
+def test_no_check_is_empty(entry):
+    """With a seed that no chapter uses: instances meet the hypotheses, none violates the claim."""
+    seen = entry.check(12345)
+    assert seen.tried >= seen.met > 0
+    assert seen.violations == 0
+    assert bool(entry.variant) == (seen.rejected is not None)
+    assert seen.rejected is None or seen.rejected > 0
+    assert seen.margin is None or 0 <= seen.margin <= 1 + 1e-9
