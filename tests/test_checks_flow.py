@@ -12,7 +12,7 @@ LEAST = {  # of instances that met the hypotheses, over two seeds
     "eq-18": 40,
     "eq-19": 18,
     "flow-three-signs": 60,
-    "flow-kinks": 20,
+    "flow-kinks": 15,
     "flow-decay-kinks": 20,
     "flow-logistic": 6,
 }
