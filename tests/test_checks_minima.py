@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from instances import random_instance
 
 from pscore.checks import minima
 from pscore.curvature import flatten
 from pscore.network import ReLUNetwork
-from tests.instances import random_instance
 
 LEAST_MET = {
     "paper-theorem-2": 300,

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from instances import random_instance
 
 from pscore.critical import find_critical_points, idle_units, is_differentiable
 from pscore.curvature import flatten
 from pscore.loss import gradient
 from pscore.network import ReLUNetwork
-from tests.instances import random_instance
 
 
 def test_ends_at_the_critical_points_of_the_smallest_network():
