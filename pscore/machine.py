@@ -38,7 +38,9 @@ def precision(name: str) -> torch.dtype:
     return known[name]
 
 
-def progress(items: Iterable[Item], description: str, total: int | None = None) -> Iterable[Item]:
+def progress(
+    items: Iterable[Item], description: str, total: int | None = None, initial: int = 0
+) -> Iterable[Item]:
     """Go through the items with a progress bar on the terminal, if there is one.
 
     In a notebook's kernel, standard error leads into the notebook's outputs, where a bar would be
@@ -48,7 +50,7 @@ def progress(items: Iterable[Item], description: str, total: int | None = None) 
     terminal = _terminal()
     if terminal is None:
         return items
-    return tqdm(items, description, total, leave=False, file=terminal)
+    return tqdm(items, description, total, leave=False, file=terminal, initial=initial)
 
 
 def _terminal() -> TextIO | None:

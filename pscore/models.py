@@ -7,7 +7,8 @@ of eq. (1), and the certificates do not speak of them.
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from pscore.seeds import torch_generator
 
@@ -35,6 +36,59 @@ def lenet5(classes: int = 10) -> nn.Sequential:
         nn.ReLU(),
         nn.Linear(84, classes),
     )
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions beside the identity: ReLU(x + BN(conv(ReLU(BN(conv(x)))))).
+
+    Args:
+        width: the channels, of input and output alike.
+        halve: whether the block ends in 2 x 2 average pooling, so that only what comes after it
+            works at half the resolution.
+    """
+
+    def __init__(self, width: int, halve: bool = False) -> None:
+        """Make the layers."""
+        super().__init__()
+        self.body = nn.Sequential(
+            *_convolution_and_norm(width, width, 3),
+            nn.ReLU(),
+            *_convolution_and_norm(width, width, 3),
+        )
+        self.halve = halve
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images (N, width, H, W) to the same, or to half the height and width."""
+        out = functional.relu(x + self.body(x))
+        return functional.avg_pool2d(out, 2) if self.halve else out
+
+
+def resnet22(classes: int = 10) -> nn.Sequential:
+    """Return the residual network of 22 layers: 295,498 parameters for 10 classes.
+
+    It maps images (N, 3, H, W), 32 x 32 in the experiments, to logits (N, classes). A stem, a
+    3 x 3 convolution to 16 channels with ReLU and a batch norm without weights of its own; three
+    stages of three blocks, of widths 16, 32 and 64; the mean over what is left of the image; a
+    linear layer. The second and third stage begin with a 1 x 1 convolution to their width, batch
+    norm and ReLU, and their first block ends in pooling. So there are 1 + 18 + 2 + 1 layers with
+    weights. The paper took its network from the code published with Finlay, Oberman and Abbasi
+    (2018), whose details these are.
+    """
+    stem = nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16, affine=False), nn.ReLU()
+    stages: list[nn.Module] = []
+    for narrow, width in ((16, 16), (16, 32), (32, 64)):
+        wider = width > narrow
+        if wider:
+            stages += [*_convolution_and_norm(narrow, width, 1), nn.ReLU()]
+        stages += [ResidualBlock(width, halve=wider), ResidualBlock(width), ResidualBlock(width)]
+    head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, classes)
+    return nn.Sequential(*stem, *stages, *head)
+
+
+def _convolution_and_norm(inputs: int, outputs: int, size: int) -> tuple[nn.Module, nn.Module]:
+    """Return a convolution that keeps the resolution, without bias, and its batch norm."""
+    convolution = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False)
+    return convolution, nn.BatchNorm2d(outputs)
 
 
 def initialized(build: Callable[[], nn.Module], seed: int) -> nn.Module:

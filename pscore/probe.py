@@ -44,17 +44,22 @@ class Record(NamedTuple):
     curvature: float
 
 
-def every(k: int) -> Callable[[int], bool]:
-    """Return the schedule that is true at the steps 0, k, 2k, ...
+def every(k: int, first: int = 0) -> Callable[[int], bool]:
+    """Return the schedule that is true at the steps 0, k, 2k, ..., and at each of the first ones.
 
     A schedule is any function from a step's number to a truth value.
 
+    Args:
+        k: the period, in steps.
+        first: how many steps at the start are all named.
+
     Raises:
-        ValueError: if k is no positive integer.
+        ValueError: if k is no positive integer, or ``first`` is no integer >= 0.
     """
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise ValueError(f"k must be a positive integer, not {k!r}")
-    return lambda step: step % k == 0
+    for name, number, least in (("k", k, 1), ("first", first, 0)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < least:
+            raise ValueError(f"{name} must be an integer >= {least}, not {number!r}")
+    return lambda step: step % k == 0 or step < first
 
 
 def measure(

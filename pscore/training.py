@@ -5,10 +5,12 @@ biases; each step takes one mini-batch and the plain step
 :math:`W \leftarrow W - \eta\nabla\ell_\lambda(W)`, without momentum or augmentation.
 """
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pscore import checkpoint
 from pscore.data import ImageData
 from pscore.machine import choose_device, progress
 from pscore.models import initialized
@@ -99,9 +102,14 @@ def train(
     learning_rate: float,
     weight_decay: float,
     batch_size: int = 128,
+    drop_epoch: int = 0,
+    drop_factor: float = 0.2,
     log_every: int = 10,
+    log_first: int = 0,
     device: str = "auto",
     dtype: torch.dtype = torch.float32,
+    memory_format: torch.memory_format = torch.contiguous_format,
+    checkpoint_path: Path | None = None,
 ) -> Run:
     r"""Train a network once, and record the loss and its curvature on the way.
 
@@ -115,6 +123,13 @@ def train(
     not say which batch its figures are of.) So :math:`\gamma(0)` is the loss of the first batch,
     and :math:`\gamma(t_1)` that of the last batch logged.
 
+    With a ``checkpoint_path`` the run is saved there after every epoch. Called again with the same
+    arguments, it goes on from there, and comes to the same result as one that was never stopped:
+    bit by bit on one machine with one number of threads, since what a step computes depends on
+    nothing but the weights and the batch. (A model that draws random numbers, as dropout does,
+    takes them from torch's global generator, and is outside this promise.) The file stays when
+    the run has ended: the caller removes it once the result is kept.
+
     Args:
         build: makes the model, such as ``lenet5``: from images (N, C, H, W) to (N, classes).
         data: the images.
@@ -123,34 +138,65 @@ def train(
         learning_rate: :math:`\eta > 0`.
         weight_decay: :math:`\lambda \ge 0`.
         batch_size: images a step.
+        drop_epoch: after how many epochs the learning rate is multiplied by ``drop_factor``; 0 is
+            never.
+        drop_factor: what it is multiplied by, positive.
         log_every: steps between two entries of the trajectory.
+        log_first: how many of the first steps are logged one by one.
         device: "auto" is the GPU if there is one, else the CPU; or a torch device's name.
         dtype: the precision of weights and images.
+        memory_format: the order of images and weights in memory; convolutions with many channels
+            are faster in ``torch.channels_last``.
+        checkpoint_path: the file for the unfinished run, or None.
 
     Raises:
-        ValueError: if an argument is out of range, or the model does not fit the images.
+        ValueError: if an argument is out of range, the model does not fit the images, or
+            ``checkpoint_path`` holds another run.
         DivergedError: if a loss or a logged gradient is not finite, naming seed and step.
     """
-    _check_positive(epochs=epochs, batch_size=batch_size)
-    if not 0 < learning_rate < math.inf:
-        raise ValueError(f"learning_rate must be positive and finite, not {learning_rate}")
+    _check_numbers(epochs, batch_size, learning_rate, drop_epoch, drop_factor)
     target = choose_device(device)
     data = data.to(target, dtype)
-    model = initialized(build, seed).to(target, dtype)
+    model = initialized(build, seed).to(target, dtype, memory_format=memory_format)
     _check_fit(model, data)
-    probe = CurvatureProbe(model.parameters(), every(log_every), weight_decay)
+    probe = CurvatureProbe(model.parameters(), every(log_every, log_first), weight_decay)
     optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    total = epochs * math.ceil(len(data.train_labels) / batch_size)
+    epoch_steps = math.ceil(len(data.train_labels) / batch_size)
+    total = epochs * epoch_steps
     batches = _batches(len(data.train_labels), batch_size, epochs, seed)
 
-    start = time.perf_counter()
+    settings = {
+        "seed": seed,
+        "data": data.digest,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "drop_epoch": drop_epoch,
+        "drop_factor": drop_factor,
+        "weight_decay": weight_decay,
+        "log_every": log_every,
+        "log_first": log_first,
+        "dtype": str(dtype),
+        "memory_format": str(memory_format),
+    }
+    seconds = 0.0
+    if checkpoint_path is not None and checkpoint_path.exists():
+        seconds = checkpoint.restore(checkpoint_path, model, probe, settings)
+    start = time.perf_counter() - seconds
+    remaining = itertools.islice(batches, probe.step, None)
     try:
-        for chosen in progress(batches, f"seed {seed}", total):
+        for chosen in progress(remaining, f"seed {seed}", total, probe.step):
             batch = chosen.to(target)
+            if drop_epoch and probe.step >= drop_epoch * epoch_steps:
+                optimizer.param_groups[0]["lr"] = learning_rate * drop_factor
             optimizer.zero_grad()
-            logits = model(data.train_images[batch])
+            logits = model(data.train_images[batch].contiguous(memory_format=memory_format))
             probe.backward(functional.cross_entropy(logits, data.train_labels[batch]))
             optimizer.step()
+            if checkpoint_path is not None and probe.step % epoch_steps == 0:
+                checkpoint.save(
+                    checkpoint_path, model, probe, settings, time.perf_counter() - start
+                )
         if not all(weights.isfinite().all() for weights in model.parameters()):
             raise FloatingPointError(f"step {total}: a weight is not finite")
     except FloatingPointError as error:
@@ -227,10 +273,17 @@ def _trajectory(probe: CurvatureProbe) -> pd.DataFrame:
     return pd.DataFrame([record._asdict() for record in probe.records], columns=columns)
 
 
-def _check_positive(**numbers: int) -> None:
-    for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise ValueError(f"{name} must be a positive integer, not {number!r}")
+def _check_numbers(
+    epochs: int, batch_size: int, learning_rate: float, drop_epoch: int, drop_factor: float
+) -> None:
+    whole = {"epochs": (epochs, 1), "batch_size": (batch_size, 1), "drop_epoch": (drop_epoch, 0)}
+    for name, (number, least) in whole.items():
+        if isinstance(number, bool) or not isinstance(number, int) or number < least:
+            kind = "a positive integer" if least else "an integer >= 0"
+            raise ValueError(f"{name} must be {kind}, not {number!r}")
+    for name, rate in {"learning_rate": learning_rate, "drop_factor": drop_factor}.items():
+        if not 0 < rate < math.inf:
+            raise ValueError(f"{name} must be positive and finite, not {rate}")
 
 
 def _check_fit(model: nn.Module, data: ImageData) -> None:

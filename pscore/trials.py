@@ -198,6 +198,13 @@ class ResultStore:
         """The seeds whose trials are stored."""
         return set(self.trials["seed"])
 
+    def checkpoint(self, seed: int) -> Path | None:
+        """Return the file in which a trial may keep its unfinished state; None without a folder.
+
+        `add` removes it once the trial is stored.
+        """
+        return None if self.folder is None else self.folder / f"unfinished-{seed}.npz"
+
     def add(self, trials: pd.DataFrame, trajectories: pd.DataFrame) -> None:
         """Store finished trials.
 
@@ -225,6 +232,9 @@ class ResultStore:
         self.trials = _stacked(self.trials, trials)
         self.trajectories = _stacked(self.trajectories, trajectories)
         self._write()
+        for seed in self.finished:
+            if path := self.checkpoint(seed):
+                path.unlink(missing_ok=True)
 
     def _write(self) -> None:
         if self.folder is None:

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from pscore.models import initialized, lenet5
+from pscore.models import ResidualBlock, initialized, lenet5, resnet22
 
 
 def test_lenet5_has_the_parameters_of_the_classic():
@@ -26,6 +26,62 @@ def test_lenet5_halves_the_image_as_it_should():
             sizes.append(tuple(x.shape[1:]))
     assert sizes == [(6, 14, 14), (16, 5, 5)]
     assert x.shape == (2, 10)
+
+
+def count(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+def test_resnet22_has_the_parameters_of_the_one_it_is():
+    """Counted by hand: stem, three stages with two norms of 2c weights a block, two wideners."""
+    stem = 16 * (3 * 9 + 1)
+    blocks = 3 * sum(2 * (9 * c * c + 2 * c) for c in (16, 32, 64))
+    wideners = (16 * 32 + 2 * 32) + (32 * 64 + 2 * 64)
+    assert count(resnet22()) == stem + blocks + wideners + 10 * 65 == 295_498
+    assert count(resnet22(100)) == 301_348
+    convolutions = [m for m in resnet22().modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert len(convolutions) == 22
+    assert sum(m.bias is not None for m in convolutions) == 2
+
+
+def test_resnet22_works_at_the_resolutions_it_should():
+    x, shapes = torch.zeros(2, 3, 32, 32), []
+    for layer in resnet22():
+        x = layer(x)
+        if isinstance(layer, ResidualBlock):
+            shapes.append(tuple(x.shape[1:]))
+    assert shapes == [
+        *3 * [(16, 32, 32)],
+        *3 * [(32, 16, 16)],
+        *3 * [(64, 8, 8)],
+    ]
+    assert x.shape == (2, 10)
+
+
+def test_resnet22_multiplies_as_often_as_it_should():
+    """72 million multiply-adds an image; half the resolution comes at the end of a stage's first
+    block, so its own two convolutions and the widener before it still see the old one."""
+    multiplied = []
+
+    def note(layer, inputs, output):
+        positions = output[0, 0].numel() if output.ndim == 4 else 1
+        multiplied.append(positions * layer.weight.numel())
+
+    model = resnet22()
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.register_forward_hook(note)
+    model(torch.zeros(2, 3, 32, 32))
+    assert round(sum(multiplied) / 1e6) == 72
+
+
+def test_residual_block_adds_its_input_before_the_last_relu():
+    block, x = ResidualBlock(4), torch.randn(2, 4, 6, 6)
+    torch.nn.init.zeros_(block.body[-1].weight)  # the body's norm: nothing but the input is left
+    assert torch.equal(block(x), x.relu())
+    halved = ResidualBlock(4, halve=True)
+    torch.nn.init.zeros_(halved.body[-1].weight)
+    torch.testing.assert_close(halved(x), x.relu().unfold(2, 2, 2).unfold(3, 2, 2).mean((-1, -2)))
 
 
 def test_first_weights_depend_on_the_seed_alone_and_leave_the_global_stream_alone():

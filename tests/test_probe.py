@@ -286,10 +286,17 @@ def test_nothing_is_left_behind():
         assert any(activations_alive_after(leaking)), "this test would not see a leak"
 
 
+def test_schedule_names_the_first_steps_one_by_one():
+    assert [step for step in range(12) if every(5)(step)] == [0, 5, 10]
+    assert [step for step in range(12) if every(5, first=3)(step)] == [0, 1, 2, 5, 10]
+
+
 @pytest.mark.parametrize("k", [0, -1, 2.0, True])
 def test_schedule_wants_a_positive_integer(k):
-    with pytest.raises(ValueError, match="k must be a positive integer"):
+    with pytest.raises(ValueError, match="k must be an integer >= 1"):
         every(k)
+    with pytest.raises(ValueError, match="first must be an integer >= 0"):
+        every(1, first=k or -1)
 
 
 def test_what_is_wrong_with_the_arguments_is_said_at_once():

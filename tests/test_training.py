@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from pscore.data import load
 from pscore.models import initialized, lenet5
+from pscore.probe import CurvatureProbe
 from pscore.seeds import torch_generator
 from pscore.training import DivergedError, accuracy, loss_share, train
 
@@ -78,6 +79,94 @@ def test_trajectory_is_plain_gradient_descent_on_mini_batches(digits, run):
     assert run.test_accuracy == accuracy(model, digits.to("cpu", torch.float64))
 
 
+def test_the_first_steps_can_be_logged_one_by_one(digits, run):
+    dense = train(lenet5, digits, 7, log_every=4, log_first=3, **SETTINGS)
+    assert dense.trajectory["step"].tolist() == [0, 1, 2, 4]
+    pd.testing.assert_frame_equal(
+        dense.trajectory, run.trajectory.iloc[[0, 1, 2, 4]].reset_index(drop=True)
+    )
+
+
+def test_learning_rate_drops_after_the_epoch_named(digits, run):
+    """Before the drop nothing differs; the step after it is as long as the factor says."""
+    dropped = train(
+        lenet5, digits, 7, log_every=1, drop_epoch=1, drop_factor=1e-9, **SETTINGS
+    ).trajectory
+    # the loss at step 3 is still that of the weights after three full steps
+    pd.testing.assert_frame_equal(dropped.iloc[:4], run.trajectory.iloc[:4])
+    assert abs(dropped["loss"] - run.trajectory["loss"])[4:].min() > 1e-6
+    stopped = train(lenet5, digits, 7, log_every=1, **{**SETTINGS, "epochs": 1})
+    whole = train(lenet5, digits, 7, log_every=1, drop_epoch=1, drop_factor=1e-300, **SETTINGS)
+    assert whole.test_accuracy == stopped.test_accuracy
+
+
+def small_resnet():
+    """Three layers with batch norm, of which the running means are state too."""
+    convolution = nn.Conv2d(1, 4, 3, padding=1, bias=False)
+    head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10)
+    return nn.Sequential(convolution, nn.BatchNorm2d(4), nn.ReLU(), *head)
+
+
+class StoppedError(Exception):
+    """Stands for a process that is killed."""
+
+
+@pytest.mark.parametrize("last_step", [5, 7])
+def test_a_run_that_was_stopped_goes_on_to_the_same_result(
+    digits, tmp_path, monkeypatch, last_step
+):
+    """Killed in the middle of the second or third epoch, it loses no more than that epoch."""
+    settings = {**SETTINGS, "epochs": 3, "log_every": 2, "dtype": torch.float32}
+    settings |= {"drop_epoch": 2, "memory_format": torch.channels_last}
+    whole = train(small_resnet, digits, 7, **settings)
+    path, backward, steps = tmp_path / "new" / "run.npz", CurvatureProbe.backward, []
+
+    def killed_after(probe, loss):
+        steps.append(probe.step)
+        if probe.step == last_step:
+            raise StoppedError
+        return backward(probe, loss)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CurvatureProbe, "backward", killed_after)
+        with pytest.raises(StoppedError):
+            train(small_resnet, digits, 7, checkpoint_path=path, **settings)
+        steps.clear()
+        with pytest.raises(StoppedError):
+            train(small_resnet, digits, 7, checkpoint_path=path, **settings)
+    assert steps[0] == last_step // 3 * 3
+    resumed = train(small_resnet, digits, 7, checkpoint_path=path, **settings)
+    pd.testing.assert_frame_equal(whole.trajectory, resumed.trajectory, check_exact=True)
+    assert resumed.test_accuracy == whole.test_accuracy
+    assert resumed.steps == whole.steps
+
+
+def test_a_run_saved_at_its_end_comes_back_whole(digits, tmp_path):
+    path = tmp_path / "run.npz"
+    first = train(small_resnet, digits, 7, checkpoint_path=path, **SETTINGS)
+    again = train(small_resnet, digits, 7, checkpoint_path=path, **SETTINGS)
+    pd.testing.assert_frame_equal(first.trajectory, again.trajectory, check_exact=True)
+    assert first.test_accuracy == again.test_accuracy
+    assert again.seconds > 0.5 * first.seconds
+
+
+def test_another_runs_checkpoint_is_refused(digits, tmp_path):
+    path = tmp_path / "run.npz"
+    train(small_resnet, digits, 7, checkpoint_path=path, **SETTINGS)
+    kept = path.read_bytes()
+    with pytest.raises(ValueError, match=r"a run with seed = 7, not 8; remove .*run.npz"):
+        train(small_resnet, digits, 8, checkpoint_path=path, **SETTINGS)
+    with pytest.raises(ValueError, match=r"with learning_rate = 0.05, not 0.1"):
+        changed = {**SETTINGS, "learning_rate": 0.1}
+        train(small_resnet, digits, 7, checkpoint_path=path, **changed)
+    with pytest.raises(ValueError, match=r"the model does not fit the checkpoint"):
+        train(linear_model, digits, 7, checkpoint_path=path, **SETTINGS)
+    assert path.read_bytes() == kept
+    path.write_bytes(kept[:300])
+    with pytest.raises(ValueError, match=r"the checkpoint cannot be read: .*; remove"):
+        train(small_resnet, digits, 7, checkpoint_path=path, **SETTINGS)
+
+
 def test_it_learns(digits):
     run = train(linear_model, digits, 0, **{**SETTINGS, "epochs": 10})
     assert run.test_accuracy > 0.85
@@ -120,9 +209,12 @@ def test_an_explosion_in_the_very_last_step_is_seen(digits):
     [
         ({"epochs": 0}, "epochs must be a positive integer"),
         ({"batch_size": 2.5}, "batch_size must be a positive integer"),
-        ({"log_every": 0}, "k must be a positive integer"),
+        ({"log_every": 0}, "k must be an integer >= 1"),
         ({"learning_rate": 0.0}, "learning_rate must be positive"),
         ({"learning_rate": math.nan}, "learning_rate must be positive"),
+        ({"drop_epoch": -1}, "drop_epoch must be an integer >= 0"),
+        ({"drop_factor": 0.0}, "drop_factor must be positive"),
+        ({"log_first": -1}, "first must be an integer >= 0"),
         ({"weight_decay": -1.0}, "weight_decay must be"),
         ({"device": "abacus"}, "device 'abacus' cannot be used here"),
     ],
