@@ -12,11 +12,14 @@ and which (17) divides by :math:`\|g\|^2`. `measure` computes that quotient for 
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from numbers import Real
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from pscore.twice import CheapTwice
 
 
 class Measurement(NamedTuple):
@@ -183,6 +186,20 @@ class CurvatureProbe:
         self.weight_decay = weight_decay
         self.records: list[Record] = []
         self.step = 0
+
+    def forward(self) -> AbstractContextManager[object]:
+        """Return a context in which a forward pass that is to be measured is prepared for it.
+
+        ::
+
+            with probe.forward():
+                loss = loss_fn(model(x), y)
+            probe.backward(loss)
+
+        It may be left out. With it the measurement is cheaper where the model has convolutions or
+        batch norms, see `pscore.twice`; at a step that is not probed it does nothing.
+        """
+        return CheapTwice() if self.schedule(self.step) else nullcontext()
 
     def backward(self, loss: Tensor) -> Record | None:
         """Backpropagate, and measure if the schedule names this step.

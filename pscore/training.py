@@ -190,8 +190,10 @@ def train(
             if drop_epoch and probe.step >= drop_epoch * epoch_steps:
                 optimizer.param_groups[0]["lr"] = learning_rate * drop_factor
             optimizer.zero_grad()
-            logits = model(data.train_images[batch].contiguous(memory_format=memory_format))
-            probe.backward(functional.cross_entropy(logits, data.train_labels[batch]))
+            images = data.train_images[batch].contiguous(memory_format=memory_format)
+            with probe.forward():
+                loss = functional.cross_entropy(model(images), data.train_labels[batch])
+            probe.backward(loss)
             optimizer.step()
             if checkpoint_path is not None and probe.step % epoch_steps == 0:
                 checkpoint.save(
