@@ -1,9 +1,9 @@
 """An unfinished training run in one file, from which it goes on to the same result.
 
-The file is NumPy's ``.npz``: the model's weights and buffers, the probe's records, the step, the
-seconds spent, and the settings, which a run that goes on must share. It is written whole and then
-renamed, so that there is always one that is complete, and read without unpickling. Plain gradient
-descent has no state beside the weights.
+The file is NumPy's ``.npz``: the model's weights and buffers, the tables of what was measured, the
+step, the seconds spent, and the settings, which a run that goes on must share. It is written whole
+and then renamed, so that there is always one that is complete, and read without unpickling. Plain
+gradient descent has no state beside the weights.
 """
 
 import json
@@ -11,62 +11,70 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from pscore.probe import CurvatureProbe, Record
-
-# How the model's entries are told apart from the run's own.
-_MODEL = "model."
+# How the model's entries, and the tables', are told apart from the run's own.
+_MODEL, _TABLE = "model.", "table."
 
 
-def save(
-    path: Path, model: nn.Module, probe: CurvatureProbe, settings: Mapping[str, Any], seconds: float
-) -> None:
-    """Write the run's state.
+class Progress(NamedTuple):
+    """How far a run has come.
+
+    Attributes:
+        step: how many steps have been made.
+        seconds: how long they took.
+        tables: what was measured, by name, one row a measurement.
+    """
+
+    step: int
+    seconds: float
+    tables: Mapping[str, NDArray[np.float64]]
+
+
+def save(path: Path, model: nn.Module, progress: Progress, settings: Mapping[str, Any]) -> None:
+    """Write the run's state into a file, whose folder is made when missing.
 
     Args:
-        path: the file; its folder is made when missing.
-        model: the model, whose state is saved.
-        probe: the run's probe, which counts the steps.
-        settings: what was run.
-        seconds: how long it has run.
+        path: the file.
+        model: the model, whose weights and buffers are saved.
+        progress: how far the run has come.
+        settings: what is being run, for `restore` to compare.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {_MODEL + name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}
+    tables = {_TABLE + name: table for name, table in progress.tables.items()}
     draft = path.with_name(path.name + ".part")
     with open(draft, "wb") as file:
         np.savez(
             file,
             settings=np.array(json.dumps(settings)),
-            records=np.array(probe.records, dtype=np.float64).reshape(-1, len(Record._fields)),
-            step=np.array(probe.step),
-            seconds=np.array(seconds),
+            step=np.array(progress.step),
+            seconds=np.array(progress.seconds),
+            **tables,
             **state,
         )
     os.replace(draft, path)
 
 
-def restore(
-    path: Path, model: nn.Module, probe: CurvatureProbe, settings: Mapping[str, Any]
-) -> float:
-    """Put a saved state back into the model and the probe.
+def restore(path: Path, model: nn.Module, settings: Mapping[str, Any]) -> Progress:
+    """Put a saved state back into the model.
 
     Args:
         path: the file that `save` wrote.
         model: a model of the same kind.
-        probe: its probe, before its first step.
         settings: what is to be run.
 
     Returns:
-        The seconds that the run had taken.
+        How far the run had come.
 
     Raises:
         ValueError: if the file cannot be read, or is of a run with other settings or another model;
-            neither the model nor the probe has been touched then.
+            the model has not been touched then.
     """
     remedy = f"; remove {str(path)!r} to start the run anew"
     try:
@@ -79,15 +87,17 @@ def restore(
         names = sorted(k for k in {**saved, **settings} if saved.get(k) != settings.get(k))
         found = ", ".join(f"{k} = {saved.get(k)}, not {settings.get(k)}" for k in names)
         raise ValueError(f"the checkpoint is of a run with {found}{remedy}")
-    state = {
-        name.removeprefix(_MODEL): torch.from_numpy(array)
-        for name, array in arrays.items()
-        if name.startswith(_MODEL)
-    }
+    state = {name: torch.from_numpy(array) for name, array in _under(_MODEL, arrays).items()}
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     if shapes != {name: tensor.shape for name, tensor in state.items()}:
         raise ValueError(f"the model does not fit the checkpoint{remedy}")
     model.load_state_dict(state)
-    probe.records = [Record(int(step), *rest) for step, *rest in arrays["records"].tolist()]
-    probe.step = int(arrays["step"])
-    return float(arrays["seconds"])
+    return Progress(int(arrays["step"]), float(arrays["seconds"]), _under(_TABLE, arrays))
+
+
+def _under(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }

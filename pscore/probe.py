@@ -17,7 +17,7 @@ from numbers import Real
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pscore.twice import CheapTwice
 
@@ -127,6 +127,68 @@ def measure(
     return measurement, [None if gradient is None else gradient.detach() for gradient in found]
 
 
+def measure_mean(
+    losses: Callable[[], Iterable[tuple[Tensor, float]]],
+    model: nn.Module,
+    weight_decay: float = 0.0,
+) -> Measurement:
+    r"""Measure the curvature (17) of a mean of losses that do not fit into memory together.
+
+    ::
+
+        def losses():
+            for x, y in batches:
+                yield loss_fn(model(x), y), len(y)
+
+        measure_mean(losses, model, weight_decay=5e-4)
+
+    The loss is :math:`\ell = \sum_b n_b \ell_b / \sum_b n_b`, the :math:`n_b` being the weights:
+    that of a whole training set, taken in pieces. The pieces are gone through twice, once for the
+    gradient and once for the Hessian times it. Both times torch's random numbers are the same,
+    and with them dropout's masks and the order of a shuffled loader. Batch norm in training mode
+    normalises every piece by itself, so there the pieces are part of what is measured.
+
+    Nothing is left behind: neither ``.grad``, nor the model's buffers (batch norm's running
+    means), nor the random state is changed.
+
+    Args:
+        losses: a function that goes through all pieces whenever it is called, giving the loss of
+            each, with its graph, and its weight.
+        model: the model whose parameters are meant; the regulariser runs over those that require a
+            gradient.
+        weight_decay: :math:`\lambda \ge 0`.
+
+    Raises:
+        ValueError: if there are no pieces, or a weight is not positive, or as in `measure`.
+        FloatingPointError: if the loss or the gradient is not finite.
+    """
+    _check_weight_decay(weight_decay)
+    free = _free(list(model.parameters()))
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    devices = {parameter.device for parameter in free if parameter.is_cuda}
+    try:
+        with torch.random.fork_rng(devices):
+            value, g = _mean_gradient(losses, free)
+        weights = _flat(free, free)
+        g += weight_decay * weights
+        squared_norm = torch.dot(g, g).item()
+        for name, number in (("loss", value), ("squared norm of the gradient", squared_norm)):
+            if not math.isfinite(number):
+                raise FloatingPointError(f"the {name} is {number}")
+        with torch.random.fork_rng(devices), CheapTwice():
+            hessian_g = _mean_hessian_product(losses, free, g) + weight_decay * g
+    finally:
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                buffer.copy_(buffers[name])
+    second = 2 * torch.dot(g, hessian_g).item()
+    return Measurement(
+        loss=value + weight_decay / 2 * torch.dot(weights, weights).item(),
+        squared_gradient_norm=squared_norm,
+        curvature=second / squared_norm if squared_norm > 0 else math.nan,
+    )
+
+
 class CurvatureProbe:
     r"""Record the curvature (17) along a training run, in place of ``loss.backward()``.
 
@@ -229,6 +291,37 @@ class CurvatureProbe:
         record = Record(step, *measurement)
         self.records.append(record)
         return record
+
+
+def _mean_gradient(
+    losses: Callable[[], Iterable[tuple[Tensor, float]]], parameters: Sequence[Tensor]
+) -> tuple[float, Tensor]:
+    """Return the weighted mean of the losses, and its gradient as one vector."""
+    total, value, g = 0.0, 0.0, torch.zeros_like(_flat(parameters, parameters))
+    for loss, weight in losses():
+        _check_loss(loss)
+        if not 0 < weight < math.inf:
+            raise ValueError(f"losses gave the weight {weight}: it must be positive and finite")
+        total += weight
+        value += weight * loss.item()
+        g += weight * _flat(torch.autograd.grad(loss, parameters, allow_unused=True), parameters)
+    if not total:
+        raise ValueError("losses gave nothing: it must go through the pieces at every call")
+    return value / total, g / total
+
+
+def _mean_hessian_product(
+    losses: Callable[[], Iterable[tuple[Tensor, float]]], parameters: Sequence[Tensor], v: Tensor
+) -> Tensor:
+    """Return the weighted mean of the losses' Hessians, times the flat vector v."""
+    total, product = 0.0, torch.zeros_like(v)
+    for loss, weight in losses():
+        gradients = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
+        product += weight * _flat(_hessian_product(gradients, parameters, v), parameters)
+        total += weight
+    if not total:
+        raise ValueError("losses gave nothing at its second call: it must start anew at each")
+    return product / total
 
 
 def _hessian_product(

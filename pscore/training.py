@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,7 +24,7 @@ from pscore import checkpoint
 from pscore.data import ImageData
 from pscore.machine import choose_device, progress
 from pscore.models import initialized
-from pscore.probe import CurvatureProbe, every
+from pscore.probe import CurvatureProbe, Record, every, measure_mean
 from pscore.seeds import torch_generator
 
 # How many images the test set is classified by at a time, to bound the memory.
@@ -68,7 +69,8 @@ class Run:
 
     Attributes:
         seed: the trial's seed.
-        trajectory: one row a logged step: ``step``, ``loss``, ``curvature``.
+        trajectory: one row a logged step: ``step``, ``loss``, ``curvature``; and ``whole_loss``,
+            ``whole_curvature`` where the whole set was measured.
         test_accuracy: the fraction of test images that the trained network classifies rightly.
         steps: how many updates were made.
         seconds: the training's wall-clock time, probes included and the test excluded.
@@ -106,6 +108,8 @@ def train(
     drop_factor: float = 0.2,
     log_every: int = 10,
     log_first: int = 0,
+    whole_every: int = 0,
+    whole_images: int = 0,
     device: str = "auto",
     dtype: torch.dtype = torch.float32,
     memory_format: torch.memory_format = torch.contiguous_format,
@@ -122,6 +126,10 @@ def train(
     at the weights before its update: the loss whose gradient the step follows. (The paper does
     not say which batch its figures are of.) So :math:`\gamma(0)` is the loss of the first batch,
     and :math:`\gamma(t_1)` that of the last batch logged.
+
+    With ``whole_every`` the same two are also measured of the whole training set, at the same
+    weights, see `pscore.probe.measure_mean`; the images are taken in their own order and in pieces
+    of ``batch_size``, which matters with batch norm.
 
     With a ``checkpoint_path`` the run is saved there after every epoch. Called again with the same
     arguments, it goes on from there, and comes to the same result as one that was never stopped:
@@ -143,6 +151,9 @@ def train(
         drop_factor: what it is multiplied by, positive.
         log_every: steps between two entries of the trajectory.
         log_first: how many of the first steps are logged one by one.
+        whole_every: steps between two measurements of the whole training set; 0 is never. They are
+            in the trajectory if the step is logged.
+        whole_images: of how many of the training images, counted from the first; 0 is all.
         device: "auto" is the GPU if there is one, else the CPU; or a torch device's name.
         dtype: the precision of weights and images.
         memory_format: the order of images and weights in memory; convolutions with many channels
@@ -154,7 +165,11 @@ def train(
             ``checkpoint_path`` holds another run.
         DivergedError: if a loss or a logged gradient is not finite, naming seed and step.
     """
-    _check_numbers(epochs, batch_size, learning_rate, drop_epoch, drop_factor)
+    _check_rates(learning_rate, drop_factor)
+    _check_whole(1, epochs=epochs, batch_size=batch_size)
+    _check_whole(0, drop_epoch=drop_epoch, whole_every=whole_every, whole_images=whole_images)
+    if whole_images > len(data.train_labels):
+        raise ValueError(f"whole_images is {whole_images}: there are {len(data.train_labels)}")
     target = choose_device(device)
     data = data.to(target, dtype)
     model = initialized(build, seed).to(target, dtype, memory_format=memory_format)
@@ -176,36 +191,54 @@ def train(
         "weight_decay": weight_decay,
         "log_every": log_every,
         "log_first": log_first,
+        "whole_every": whole_every,
+        "whole_images": whole_images,
         "dtype": str(dtype),
         "memory_format": str(memory_format),
     }
+    whole: list[Record] = []
     seconds = 0.0
     if checkpoint_path is not None and checkpoint_path.exists():
-        seconds = checkpoint.restore(checkpoint_path, model, probe, settings)
+        probe.step, seconds, tables = checkpoint.restore(checkpoint_path, model, settings)
+        probe.records, whole = (_records(tables[name]) for name in ("batch", "whole"))
     start = time.perf_counter() - seconds
-    remaining = itertools.islice(batches, probe.step, None)
+
+    def loss_of(chosen: Tensor | slice) -> Tensor:
+        images = data.train_images[chosen].contiguous(memory_format=memory_format)
+        return functional.cross_entropy(model(images), data.train_labels[chosen])
+
+    def whole_losses() -> Iterator[tuple[Tensor, float]]:
+        images = whole_images or len(data.train_labels)
+        for first in range(0, images, batch_size):
+            end = min(first + batch_size, images)
+            yield loss_of(slice(first, end)), end - first
+
     try:
+        remaining = itertools.islice(batches, probe.step, None)
         for chosen in progress(remaining, f"seed {seed}", total, probe.step):
-            batch = chosen.to(target)
             if drop_epoch and probe.step >= drop_epoch * epoch_steps:
                 optimizer.param_groups[0]["lr"] = learning_rate * drop_factor
+            if whole_every and probe.step % whole_every == 0:
+                measurement = measure_mean(whole_losses, model, weight_decay)
+                whole.append(Record(probe.step, *measurement))
             optimizer.zero_grad()
-            images = data.train_images[batch].contiguous(memory_format=memory_format)
             with probe.forward():
-                loss = functional.cross_entropy(model(images), data.train_labels[batch])
+                loss = loss_of(chosen.to(target))
             probe.backward(loss)
             optimizer.step()
             if checkpoint_path is not None and probe.step % epoch_steps == 0:
-                checkpoint.save(
-                    checkpoint_path, model, probe, settings, time.perf_counter() - start
-                )
+                tables = {"batch": _array(probe.records), "whole": _array(whole)}
+                spent = time.perf_counter() - start
+                state = checkpoint.Progress(probe.step, spent, tables)
+                checkpoint.save(checkpoint_path, model, state, settings)
         if not all(weights.isfinite().all() for weights in model.parameters()):
             raise FloatingPointError(f"step {total}: a weight is not finite")
     except FloatingPointError as error:
         remedy = "try a smaller learning_rate"
-        raise DivergedError(f"seed {seed}, {error}: {remedy}", _trajectory(probe)) from None
+        kept = _trajectory(probe.records, whole)
+        raise DivergedError(f"seed {seed}, {error}: {remedy}", kept) from None
     seconds = time.perf_counter() - start
-    return Run(seed, _trajectory(probe), accuracy(model, data), total, seconds)
+    return Run(seed, _trajectory(probe.records, whole), accuracy(model, data), total, seconds)
 
 
 def loss_share(trajectory: pd.DataFrame) -> Share:
@@ -270,19 +303,33 @@ def _batches(count: int, batch_size: int, epochs: int, seed: int) -> Iterator[Te
         yield from torch.randperm(count, generator=generator).split(batch_size)
 
 
-def _trajectory(probe: CurvatureProbe) -> pd.DataFrame:
+def _trajectory(batch: list[Record], whole: list[Record]) -> pd.DataFrame:
+    """One row a logged step; with ``whole_loss`` and ``whole_curvature`` if they were measured."""
     columns = ["step", "loss", "curvature"]
-    return pd.DataFrame([record._asdict() for record in probe.records], columns=columns)
+    table = pd.DataFrame(batch, columns=list(Record._fields))[columns]
+    if not whole:
+        return table
+    beside = pd.DataFrame(whole)[columns].rename(
+        columns={"loss": "whole_loss", "curvature": "whole_curvature"}
+    )
+    return table.merge(beside, how="left", on="step")
 
 
-def _check_numbers(
-    epochs: int, batch_size: int, learning_rate: float, drop_epoch: int, drop_factor: float
-) -> None:
-    whole = {"epochs": (epochs, 1), "batch_size": (batch_size, 1), "drop_epoch": (drop_epoch, 0)}
-    for name, (number, least) in whole.items():
+def _array(records: list[Record]) -> NDArray[np.float64]:
+    return np.array(records, dtype=np.float64).reshape(-1, len(Record._fields))
+
+
+def _records(array: NDArray[np.float64]) -> list[Record]:
+    return [Record(int(step), *rest) for step, *rest in array.tolist()]
+
+
+def _check_whole(least: int, **numbers: int) -> None:
+    for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < least:
-            kind = "a positive integer" if least else "an integer >= 0"
-            raise ValueError(f"{name} must be {kind}, not {number!r}")
+            raise ValueError(f"{name} must be an integer >= {least}, not {number!r}")
+
+
+def _check_rates(learning_rate: float, drop_factor: float) -> None:
     for name, rate in {"learning_rate": learning_rate, "drop_factor": drop_factor}.items():
         if not 0 < rate < math.inf:
             raise ValueError(f"{name} must be positive and finite, not {rate}")

@@ -215,13 +215,12 @@ class _BatchNormBackward(torch.autograd.Function):
 
         slope = v_gamma * scale  # vγ x̂ + vβ as an affine function of x
         offset = -slope * mean if v_bias is None else v_bias - slope * mean
-        by_gy = torch.addcmul(by_gy.add_(_wide(offset)), x, _wide(slope))
-        inner = torch.addcmul(
-            gy * _wide(v_gamma - gamma * scale * a), vx, _wide(-gamma * scale * b)
-        )
+        by_gy = torch.addcmul(by_gy.add_(_wide(offset, x)), x, _wide(slope, x))
+        inner = gy * _wide(v_gamma - gamma * scale * a, x)
+        inner = torch.addcmul(inner, vx, _wide(-gamma * scale * b, x))
         by_x = _norm_backward(inner, x, None, mean, scale, ctx.eps)[0]
         slope = -gamma * c * scale**3
-        by_x = torch.addcmul(by_x.add_(_wide(-slope * mean)), x, _wide(slope))
+        by_x = torch.addcmul(by_x.add_(_wide(-slope * mean, x)), x, _wide(slope, x))
         return by_gy, by_x, None if weight is None else scale * M * c, None, None, None
 
 
@@ -238,6 +237,6 @@ def _channel_dot(u: Tensor, v: Tensor) -> Tensor:
     return (u * v).sum([d for d in range(u.ndim) if d != 1])
 
 
-def _wide(channels: Tensor) -> Tensor:
-    """Shape (C,) as (1, C, 1, 1)."""
-    return channels.view(1, -1, 1, 1)
+def _wide(channels: Tensor, like: Tensor) -> Tensor:
+    """Shape (C,) as (1, C, 1, ..., 1), with the axes of ``like``."""
+    return channels.view(1, -1, *[1] * (like.ndim - 2))

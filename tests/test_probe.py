@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from pscore import CurvatureProbe
-from pscore.probe import every, measure
+from pscore.probe import every, measure, measure_mean
 
 WEIGHT_DECAY = 0.03
 
@@ -253,6 +253,70 @@ def test_two_parameters_do_not_come_to_share_one_gradient():
     CurvatureProbe([a, b], every(1)).backward((a + b).sum())
     a.grad.zero_()
     assert b.grad.tolist() == [1.0, 1.0]
+
+
+def in_pieces(model, x, y, *sizes):
+    """A function that goes through x and y in pieces of the sizes named."""
+
+    def losses():
+        for inputs, targets in zip(x.split(list(sizes)), y.split(list(sizes)), strict=True):
+            yield functional.cross_entropy(model(inputs), targets), len(targets)
+
+    return losses
+
+
+def test_mean_over_pieces_is_the_measurement_of_the_whole():
+    model, (x, y) = small_model(), images_and_labels()
+    expected, _ = measure(
+        functional.cross_entropy(model(x), y), list(model.parameters()), WEIGHT_DECAY
+    )
+    for sizes in ((12,), (5, 4, 3)):
+        found = measure_mean(in_pieces(model, x, y, *sizes), model, WEIGHT_DECAY)
+        assert found == pytest.approx(expected, rel=1e-12)
+
+
+def test_mean_over_pieces_is_the_quotient_of_the_mean_hessian_with_batch_norm():
+    """Each piece is normalised by itself: the loss is a mean of three, none of all 12 images."""
+    model, (x, y) = small_model(nn.BatchNorm1d(6)), images_and_labels()
+    losses, before = in_pieces(model, x, y, 5, 4, 3), copy.deepcopy(model.state_dict())
+    found = measure_mean(losses, model, WEIGHT_DECAY)
+    assert all(torch.equal(before[name], now) for name, now in model.state_dict().items())
+    mean = sum(size * loss for loss, size in losses()) / 12
+    g, hessian = explicit(mean, list(model.parameters()), WEIGHT_DECAY)
+    assert found.curvature == pytest.approx(quotient(g, hessian), rel=1e-10)
+    assert found.squared_gradient_norm == pytest.approx(float(g @ g), rel=1e-12)
+    alone, _ = measure(functional.cross_entropy(model(x), y), list(model.parameters()))
+    assert abs(alone.curvature - found.curvature) > 1e-3
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_mean_over_pieces_has_one_mask_for_both_passes():
+    """The expected mask of each piece is drawn by hand from the same state."""
+    model, (x, y) = small_model(nn.Dropout(0.5)), images_and_labels()
+    losses = in_pieces(model, x, y, 7, 5)
+    torch.manual_seed(3)
+    found = measure_mean(losses, model)
+    drawn = torch.rand(1)
+    torch.manual_seed(3)
+    assert torch.equal(drawn, torch.rand(1)), "the random state has moved"
+    torch.manual_seed(3)
+    g, hessian = explicit(sum(n * loss for loss, n in losses()) / 12, list(model.parameters()), 0.0)
+    assert found.curvature == pytest.approx(quotient(g, hessian), rel=1e-10)
+
+
+def test_mean_over_pieces_refuses_what_it_cannot_go_through():
+    model, (x, y) = small_model(), images_and_labels()
+    once = in_pieces(model, x, y, 12)()
+    with pytest.raises(ValueError, match="nothing at its second call"):
+        measure_mean(lambda: once, model)
+    with pytest.raises(ValueError, match="losses gave nothing"):
+        measure_mean(lambda: iter(()), model)
+    with pytest.raises(ValueError, match="the weight 0"):
+        measure_mean(lambda: [(model(x).sum(), 0)], model)
+    with pytest.raises(FloatingPointError, match="the loss is inf"):
+        measure_mean(lambda: [(model(x).sum() * math.inf, 1)], model)
+    with pytest.raises(ValueError, match="loss must be a scalar"):
+        measure_mean(lambda: [(model(x), 1)], model)
 
 
 def activations_alive_after(backward):

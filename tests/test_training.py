@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from pscore.data import load
 from pscore.models import initialized, lenet5
-from pscore.probe import CurvatureProbe
+from pscore.probe import CurvatureProbe, measure
 from pscore.seeds import torch_generator
 from pscore.training import DivergedError, accuracy, loss_share, train
 
@@ -100,6 +100,41 @@ def test_learning_rate_drops_after_the_epoch_named(digits, run):
     assert whole.test_accuracy == stopped.test_accuracy
 
 
+def test_the_whole_training_set_is_measured_at_the_same_weights(digits, run):
+    """At each point against one loss of all images; the run itself is left as it was."""
+    whole = train(lenet5, digits, 7, log_every=1, whole_every=2, **SETTINGS).trajectory
+    pd.testing.assert_frame_equal(whole[run.trajectory.columns], run.trajectory)
+    assert whole["whole_loss"].notna().tolist() == [True, False] * 3
+    assert whole["whole_curvature"].notna().tolist() == [True, False] * 3
+    for step, few in ((0, 0), (2, 100)):
+        settings = {**SETTINGS, "whole_every": 2, "whole_images": few}
+        at = train(lenet5, digits, 7, log_every=1, **settings).trajectory.iloc[step]
+        images, labels = digits.train_images.double(), digits.train_labels
+        if few:
+            images, labels = images[:few], labels[:few]
+        model = weights_before(digits, step)
+        parameters = list(model.parameters())
+        loss = functional.cross_entropy(model(images), labels)
+        expected, _ = measure(loss, parameters, SETTINGS["weight_decay"])
+        assert at["whole_loss"] == pytest.approx(expected.loss, rel=1e-10)
+        assert at["whole_curvature"] == pytest.approx(expected.curvature, rel=1e-8)
+
+
+def weights_before(digits, step):
+    """The model of seed 7 before its update in a step, trained by itself."""
+    model, generator = initialized(lenet5, 7), torch_generator(7, "shuffling")
+    optimizer = torch.optim.SGD(
+        model.parameters(), SETTINGS["learning_rate"], weight_decay=SETTINGS["weight_decay"]
+    )
+    order = torch.randperm(len(digits.train_labels), generator=generator)
+    for chosen in order.split(128)[:step]:
+        optimizer.zero_grad()
+        logits = model(digits.train_images[chosen].double())
+        functional.cross_entropy(logits, digits.train_labels[chosen]).backward()
+        optimizer.step()
+    return model
+
+
 def small_resnet():
     """Three layers with batch norm, of which the running means are state too."""
     convolution = nn.Conv2d(1, 4, 3, padding=1, bias=False)
@@ -117,7 +152,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_result(
 ):
     """Killed in the middle of the second or third epoch, it loses no more than that epoch."""
     settings = {**SETTINGS, "epochs": 3, "log_every": 2, "dtype": torch.float32}
-    settings |= {"drop_epoch": 2, "memory_format": torch.channels_last}
+    settings |= {"drop_epoch": 2, "whole_every": 4, "memory_format": torch.channels_last}
     whole = train(small_resnet, digits, 7, **settings)
     path, backward, steps = tmp_path / "new" / "run.npz", CurvatureProbe.backward, []
 
@@ -207,13 +242,15 @@ def test_an_explosion_in_the_very_last_step_is_seen(digits):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epochs": 0}, "epochs must be a positive integer"),
-        ({"batch_size": 2.5}, "batch_size must be a positive integer"),
+        ({"epochs": 0}, "epochs must be an integer >= 1"),
+        ({"batch_size": 2.5}, "batch_size must be an integer >= 1"),
         ({"log_every": 0}, "k must be an integer >= 1"),
         ({"learning_rate": 0.0}, "learning_rate must be positive"),
         ({"learning_rate": math.nan}, "learning_rate must be positive"),
         ({"drop_epoch": -1}, "drop_epoch must be an integer >= 0"),
         ({"drop_factor": 0.0}, "drop_factor must be positive"),
+        ({"whole_every": -1}, "whole_every must be an integer >= 0"),
+        ({"whole_images": 376}, "whole_images is 376: there are 375"),
         ({"log_first": -1}, "first must be an integer >= 0"),
         ({"weight_decay": -1.0}, "weight_decay must be"),
         ({"device": "abacus"}, "device 'abacus' cannot be used here"),

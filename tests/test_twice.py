@@ -45,8 +45,9 @@ def test_convolution_differentiates_twice(how, bias):
 
 
 @pytest.mark.parametrize("affine", [True, False])
-def test_batch_norm_differentiates_twice(affine):
-    x = noise(3, 2, 2, 3)
+@pytest.mark.parametrize("shape", [(6, 2), (4, 2, 3), (3, 2, 2, 3)], ids=str)
+def test_batch_norm_differentiates_twice(affine, shape):
+    x = noise(*shape)
     arguments = (x, noise(2, seed=1), noise(2, seed=2)) if affine else (x,)
 
     def normalise(x, weight=None, bias=None):
