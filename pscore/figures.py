@@ -7,6 +7,7 @@ import ipywidgets
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -47,6 +48,27 @@ def share_histogram(axes: Axes, shares: Sequence[float], *, bins: int = 20) -> N
     axes.axvline(values.mean(), color=INK, linestyle="--", label=f"mean {values.mean():.1%}")
     axes.set(xlabel="share of the change in loss", ylabel="trials", xlim=(0, 1))
     axes.legend(loc="upper left")
+
+
+def draw_path(path: pd.DataFrame, entry_step: int | None, *, cut: float = 10.0) -> Figure:
+    """Draw the loss and the curvature (17) of one trial against its steps (Figure 2, right).
+
+    Args:
+        path: the columns ``step``, ``loss`` and ``curvature``.
+        entry_step: t_0, drawn as a dotted line; None if there is none.
+        cut: where the curvature is cut off.
+    """
+    figure, (above, below) = plt.subplots(2, sharex=True)
+    above.plot(path["step"], path["loss"])
+    above.set(ylabel="loss of the mini-batch", ylim=(0, None))
+    below.axhline(0, color="0.6", linewidth=0.8)
+    below.plot(path["step"], path["curvature"].clip(upper=cut))
+    below.set(xlabel="step", ylabel=f"curvature,\ncut off at {cut:g}")
+    if entry_step is not None:
+        for axes in (above, below):
+            axes.axvline(entry_step, color="0.6", ls=":", label="$t_0$")
+        above.legend(loc="upper right")
+    return figure
 
 
 def explorer(
