@@ -5,7 +5,6 @@ Whatever the source, it hands over normalised images, labels from 0, and a diges
 wrong before anything is trained.
 """
 
-import hashlib
 import lzma
 import zipfile
 import zlib
@@ -18,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+
+from pscore.seeds import digest
 
 # The names that torchvision knows, its classes, and how many labels and images each has.
 TORCHVISION = {
@@ -284,10 +285,8 @@ def _channels_first(images: NDArray[np.generic]) -> Tensor:
 
 def _digest(raw: Raw) -> str:
     """Digest the arrays with their names, types and shapes, whatever file they came from."""
-    total = hashlib.sha256()
+    parts: list[str | NDArray[Any]] = []
     for name in ARRAYS:
-        array = np.ascontiguousarray(raw[name])
-        array = array.astype("<i8") if name.endswith("labels") else array
-        total.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        total.update(array)
-    return f"sha256:{total.hexdigest()}"
+        array = raw[name].astype("<i8") if name.endswith("labels") else raw[name]
+        parts += [f"{name} {array.dtype.str} {array.shape}", array]
+    return digest(*parts)

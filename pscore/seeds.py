@@ -1,14 +1,16 @@
-"""Separate random streams for data, initialisation and shuffling.
+"""Separate random streams for data, initialisation and shuffling; and digests of what was drawn.
 
 Every random choice of the project is drawn from a stream that is named by a seed and a purpose.
 Two trials share nothing but what their seeds share, so no result depends on the order in which
 trials are run, on how many are run at once, or on what was drawn for another purpose before.
 """
 
+import hashlib
 from typing import Literal, get_args
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 Stream = Literal["data", "initialization", "shuffling"]
 
@@ -41,3 +43,15 @@ def torch_generator(seed: int, stream: Stream) -> torch.Generator:
     """Return the torch generator (on the CPU) of one stream; see `seed_sequence`."""
     state = seed_sequence(seed, stream).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+
+
+def digest(*parts: str | ArrayLike) -> str:
+    """Return ``"sha256:"`` and the digest of texts and arrays, one after the other.
+
+    Of an array the numbers count, in the order of its rows; its shape and type only as far as
+    they show in the bytes. Who needs them adds them as text.
+    """
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(part.encode() if isinstance(part, str) else np.ascontiguousarray(part))
+    return f"sha256:{total.hexdigest()}"

@@ -4,7 +4,6 @@ One hidden layer of two units, one input, no output ReLU; the share of the chang
 falls after the descent first enters the certified set.
 """
 
-import hashlib
 import time
 from collections.abc import Sequence
 
@@ -18,6 +17,7 @@ from pscore.descent import Problem, State, descend, initialize
 from pscore.loss import mean_square
 from pscore.machine import choose_device, progress
 from pscore.network import ReLUNetwork
+from pscore.seeds import digest as digest  # the notebook takes it from here
 from pscore.seeds import rng
 
 NETWORK = ReLUNetwork((1, 2, 1), output_relu=False)
@@ -45,14 +45,6 @@ def toy_data(target: str, seed: int, points: int = 100) -> tuple[Tensor, Tensor]
         raise ValueError(f"points must be at least 1; got {points}")
     x = rng(seed, "data").uniform(-1, 1, points)
     return torch.from_numpy(x[:, None]), torch.from_numpy(TARGETS[target](x))
-
-
-def digest(*arrays: Tensor) -> str:
-    """Return a SHA-256 digest of arrays of numbers."""
-    sha = hashlib.sha256()
-    for array in arrays:
-        sha.update(array.contiguous().numpy().tobytes())
-    return "sha256:" + sha.hexdigest()
 
 
 def run_toy(

@@ -1,9 +1,14 @@
 """Streams: the same seed gives the same numbers, and no two purposes share any."""
 
+import hashlib
+
 import numpy as np
 import pytest
+import torch
 
-from pscore.seeds import STREAMS, rng, torch_generator
+from pscore.seeds import STREAMS, digest, rng, torch_generator
+from pscore.toy import toy_data
+from pscore.trials import stored
 
 
 def test_streams_are_repeatable_and_separate():
@@ -24,3 +29,14 @@ def test_bad_seeds_are_refused(seed):
 def test_unknown_stream_is_refused():
     with pytest.raises(ValueError, match="stream must be one of data, initialization, shuffling"):
         rng(0, "dropout")
+
+
+def test_digest_is_of_the_bytes_in_the_order_of_rows():
+    rows = np.arange(6.0).reshape(2, 3)
+    assert digest(rows) == digest(torch.from_numpy(rows)) == digest(np.asfortranarray(rows))
+    assert digest("ab", rows) == digest("a", "b", rows) != digest(rows, "ab")
+    assert digest("abc") == "sha256:" + hashlib.sha256(b"abc").hexdigest()
+
+
+def test_digest_is_the_one_stored_with_the_toy_s_results():
+    assert digest(*toy_data("x/4", 0)) == stored("toy")[2]["data_digest"]
