@@ -21,6 +21,7 @@ from pscore.checks import (
     minima,
     notation,
     pieces,
+    roughly,
     smoothness,
 )
 
@@ -94,22 +95,14 @@ def table(claims: Sequence[Claim], evidence: dict[str, Evidence]) -> pd.DataFram
                 "claim": claim.label,
                 "says": claim.title,
                 "verdict": claim.verdict,
-                "met hypotheses": "" if seen is None else f"{_count(seen.met)} of {seen.tried}",
+                "met hypotheses": "" if seen is None else f"{roughly(seen.met)} of {seen.tried}",
                 "violations": "" if seen is None else str(seen.violations),
                 "variant rejected": ""
                 if seen is None or seen.rejected is None
-                else f"{_count(seen.rejected)} times",
+                else f"{roughly(seen.rejected)} times",
                 "nearest to equality": ""
                 if seen is None or seen.margin is None
                 else f"{seen.margin:.2f}",
             }
         )
     return pd.DataFrame(rows).set_index("claim")
-
-
-def _count(number: int) -> str:
-    """A count as it is printed: large ones roughly, for they may vary with a machine's rounding."""
-    if number < 100:
-        return str(number)
-    unit = 10 ** (len(str(number)) - 1)
-    return f"{number}" if number % unit == 0 else f"over {number // unit * unit}"

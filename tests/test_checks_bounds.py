@@ -4,12 +4,24 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from instances import random_instance
+from strategies import (
+    decays,
+    held_switches,
+    instances,
+    networks,
+    problems,
+    shares,
+    stacked,
+    weights,
+)
 
+from pscore.certificate import certify, in_certified_set, loss_threshold, star_norm
 from pscore.checks import bounds
 from pscore.curvature import frozen_hessian, least_eigenvalue
+from pscore.loss import frozen_loss, training_error
 from pscore.network import ReLUNetwork
 
 SEEDS = [0, 1]
@@ -103,6 +115,190 @@ def test_the_set_can_be_empty_at_one_hidden_layer():
     a, f = torch.ones(2000, 1, 1, dtype=torch.float64), -torch.ones(2000, 1, dtype=torch.float64)
     assert not bounds.membership(bounds.Stack(network, W, a, f), 2.1, 0.1, 2).any()
     assert bounds.membership(bounds.Stack(network, W, a, f), 2.2, 0.1, 2).any()
+
+
+# ---- on instances that hypothesis draws number by number: kinks, ties, idle units and zero inputs
+
+
+def downward(instance, switches=None):
+    """How far the frozen loss curves downwards, and what its Hessian's rounding may be.
+
+    By the exact Hessian, which knows no norm; the bounds know no Hessian.
+    """
+    hessian = frozen_hessian(*instance, switches=switches)
+    return -least_eigenvalue(hessian).item(), 1e-10 * hessian.abs().sum().item()
+
+
+def kappas(instance, switches=None):
+    stack = bounds.Stack(*stacked(instance))
+    held = stack.network.switches(stack.W, stack.a)
+    if switches is not None:
+        held = tuple(layer.unsqueeze(0) for layer in switches)
+    return {name: kappa.item() for name, kappa in bounds.bounds(stack, held).items()}
+
+
+@pytest.mark.claim("paper-lemma-3", "eq-4")
+@given(instances(slope=st.just(0.0)))
+def test_lemma_3_on_drawn_instances(instance):
+    """The bound by hand, from singular values of NumPy and residuals, at the network's switches."""
+    stack, H = bounds.Stack(*stacked(instance)), instance.network.depth
+    residual, r = (x.item() for x in bounds.residual_and_radius(stack))
+    star = max(torch.linalg.svdvals(W)[0].item() for W in instance.W)
+    paper = H * (H + 1) * r * residual * (star ** (H - 1) if H > 1 else 1.0)
+    assert kappas(instance)["paper"] == pytest.approx(paper, rel=1e-9, abs=1e-12)
+    least, rounding = downward(instance)
+    assert least <= paper + rounding
+
+
+@pytest.mark.claim("eq-4", "second-derivative-vector-outputs")
+@given(st.data(), instances(outputs=3, slope=st.just(0.0)))
+def test_eq_4_in_any_direction_by_values_of_the_loss(data, instance):
+    """``−φ''(W; X) ≤ κ ‖X‖²``, the left side from values of φ on a line alone."""
+    X = data.draw(weights(instance.network))
+    stack = bounds.Stack(*stacked(instance))
+    held = stack.network.switches(stack.W, stack.a)
+    along = tuple(x.unsqueeze(0) for x in X)
+    second = bounds.second_derivative(stack, along, held).item()
+    size = tuple(w.abs() + x.abs() for w, x in zip(instance.W, X, strict=True))
+    on = tuple(torch.ones(len(instance.a), n) for n in instance.network.widths[1:])
+    largest = frozen_loss(instance.network, size, instance.a.abs(), -instance.f.abs(), on).item()
+    square = sum(x.square().sum().item() for x in X)
+    for kappa in kappas(instance).values():
+        assert -second <= kappa * square + 1e-10 * largest
+
+
+@pytest.mark.claim("sharper-bounds", "second-derivative-vector-outputs")
+@given(st.data(), instances(outputs=3, slope=st.just(0.0)))
+def test_chain_of_bounds_for_any_held_switches(data, instance):
+    S = data.draw(held_switches(instance.network, len(instance.a)))
+    kappa = kappas(instance, S)
+    least, rounding = downward(instance, S)
+    chain = [kappa["data"], kappa["layerwise"], kappa["sharp"], kappa["paper"]]
+    assert least <= chain[0] + rounding
+    for smaller, larger in zip(chain[:-1], chain[1:], strict=True):
+        assert smaller <= larger * (1 + 1e-9)
+    assert chain[-1] == pytest.approx((instance.network.depth + 1) * chain[2])
+
+
+@pytest.mark.claim("second-derivative-leaky")
+@given(instances(outputs=2))
+def test_chain_of_bounds_for_any_slope(instance):
+    steepest = max(1.0, abs(instance.network.negative_slope))
+    factor = steepest ** (instance.network.depth + instance.network.output_relu)
+    stack = bounds.Stack(*stacked(instance))
+    residual, r = (x.item() for x in bounds.residual_and_radius(stack))
+    H, star = instance.network.depth, star_norm(instance.W).item()
+    sharp = factor * H * r * residual * (star ** (H - 1) if H > 1 else 1.0)
+    kappa = kappas(instance)
+    assert kappa["sharp"] == pytest.approx(sharp, rel=1e-9, abs=1e-12)
+    least, rounding = downward(instance)
+    assert least <= kappa["data"] + rounding
+
+
+@pytest.mark.claim("second-derivative-equality")
+@given(st.floats(0.01, 3.0), st.floats(0.0, 5.0), st.integers(2, 4), st.floats(0.02, 0.7))
+def test_equality_of_the_family_and_its_distance_at_greater_depth(t, target, H, s):
+    one = torch.ones(1, dtype=torch.float64)
+    least, kappa = bounds.both_sides(bounds.equality(t * one, -target * one))
+    assert least.item() == pytest.approx(kappa["sharp"].item(), rel=1e-7)
+    least, kappa = bounds.both_sides(bounds.near_equality(H, s * one))
+    ratio = 1 - (H + 1) * s ** (H + 1) / (H * (1 - s ** (H + 1)))
+    assert (least / kappa["sharp"]).item() == pytest.approx(ratio, rel=1e-6, abs=1e-8)
+
+
+@pytest.mark.claim("second-derivative-each-switch-once")
+@given(instances(outputs=2))
+def test_network_is_the_product_with_each_switch_once(instance):
+    network, W, a, _ = instance
+    x = a
+    for matrix, layer in zip(W, network.switches(W, a), strict=True):
+        x = (x @ matrix) * layer
+    torch.testing.assert_close(x.reshape(network(W, a).shape), network(W, a))
+
+
+def decay_for(instance, theta, slack):
+    """A λ with W in U(λ, θ): θ plus the bound, enlarged."""
+    return theta + (1 + slack) * kappas(instance)["paper"] + 1e-9
+
+
+@pytest.mark.claim("paper-definition-2", "eq-6")
+@given(instances(), decays, shares)
+def test_membership_by_numpy_and_by_the_code(instance, decay, share):
+    stack, H = bounds.Stack(*stacked(instance)), instance.network.depth
+    kappa = kappas(instance)["paper"]
+    assume(abs(decay * (1 - share) - kappa) > 1e-9 * kappa)  # not on the boundary of the open set
+    factor = H * (H + 1) * instance.network.gain
+    by_numpy = bounds.membership(stack, decay, share * decay, factor)
+    assert bool(by_numpy) == in_certified_set(*instance, decay, share * decay)
+
+
+@pytest.mark.claim("paper-definition-2", "eq-14")
+@given(instances(outputs=2), decays, shares, shares, shares)
+def test_sets_are_nested_in_both_parameters_and_margin_is_the_largest_theta(
+    instance, decay, share, less, more
+):
+    theta = share * decay
+    margin = certify(*instance, decay)["paper"].margin
+    if in_certified_set(*instance, decay, theta):
+        assert in_certified_set(*instance, decay, less * theta)
+        assert in_certified_set(*instance, decay + more, theta)
+        assert margin > theta
+    if margin > 0:  # in U(λ): in U(λ, θ) up to the margin, and no further
+        assert in_certified_set(*instance, decay, share * margin)
+        beyond = margin + more * (decay - margin)
+        assert beyond >= decay or not in_certified_set(*instance, decay, beyond)
+    else:
+        assert not in_certified_set(*instance, decay, theta)
+
+
+@pytest.mark.claim("paper-definition-2")
+@given(instances(), decays, st.floats(0.1, 10.0), st.floats(0.1, 10.0))
+def test_margin_scales_with_targets_weights_and_inputs(instance, decay, c, b):
+    """f → cf, W → c^{1/(H+1)} W multiplies κ by c^{2H/(H+1)}; a → ba, f → bf does by b²."""
+    network, W, a, f = instance
+    H = network.depth
+    factor = c ** (2 * H / (H + 1)) * b**2
+    scaled = tuple(c ** (1 / (H + 1)) * matrix for matrix in W)
+    for name, certificate in certify(network, W, a, f, decay).items():
+        after = certify(network, scaled, b * a, b * c * f, factor * decay)[name].margin
+        size = factor * (abs(certificate.margin) + decay)
+        assert after == pytest.approx(factor * certificate.margin, abs=1e-9 * size)
+
+
+@pytest.mark.claim("frozen-strongly-convex")
+@given(instances(outputs=2), decays, st.floats(1e-6, 1.0))
+def test_frozen_hessian_exceeds_theta_at_members(instance, theta, slack):
+    decay = decay_for(instance, theta, slack)
+    assert in_certified_set(*instance, decay, theta)
+    hessian = frozen_hessian(*instance, decay)
+    assert least_eigenvalue(hessian).item() > theta - 1e-10 * hessian.abs().sum().item()
+
+
+@pytest.mark.claim("eq-7")
+@given(instances(), decays, st.floats(0.0, 3.0), st.floats(1e-6, 1.0))
+def test_points_of_a_ball_below_the_threshold_are_members(instance, theta, room, slack):
+    """W in B(R) with R between ‖W‖_* and more; λ is chosen so that ℓ(W) is below the threshold."""
+    network, W, a, f = instance
+    H, R = network.depth, (1 + room) * star_norm(W).item()
+    r, loss = max(row.norm().item() for row in a), training_error(network, W, a, f).item()
+    use = network.gain * math.sqrt(2 * loss) * H * (H + 1) * r * (R ** (H - 1) if H > 1 else 1.0)
+    decay = theta + (1 + slack) * use + 1e-9
+    assert loss < loss_threshold(network, decay, theta, r, R)
+    assert in_certified_set(network, W, a, f, decay, theta)
+
+
+@pytest.mark.claim("origin-inside")
+@given(st.data(), networks(), decays, shares)
+def test_when_the_origin_is_a_member(data, network, decay, share):
+    a, f = data.draw(problems(network))
+    origin = tuple(torch.zeros(shape, dtype=torch.float64) for shape in network.shapes)
+    squares = sum(x * x for x in f.flatten().tolist())
+    needed = 2 * max(map(math.hypot, *a.T.tolist())) * math.sqrt(squares / len(a))
+    needed *= network.gain  # 2√2 r ℓ(0)^½, from the data alone
+    room = decay - share * decay
+    assume(network.depth > 1 or abs(needed - room) > 1e-9 * room)
+    expected = network.depth > 1 or needed < room
+    assert in_certified_set(network, origin, a, f, decay, share * decay) == expected
 
 
 @pytest.mark.claim("paper-lemma-3")

@@ -4,14 +4,62 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from strategies import decays, instances, shares
 
 from pscore import ReLUNetwork, certify
 from pscore.checks import global_minima as checks
-from pscore.loss import regularized_loss
+from pscore.loss import regularized_loss, squared_norm, training_error
 
 positive = st.floats(0.1, 10.0)
+
+
+def radius(a):
+    return max(row.norm().item() for row in a)
+
+
+@pytest.mark.claim("global-minimisers-sublevel", "eq-8", "paper-lemma-4")
+@given(instances(slope=st.sampled_from([0.0, 0.1, 1.0])), shares)
+def test_every_point_below_the_level_is_certified(instance, share):
+    """λ is doubled until ℓ_λ(W) is below the level, which grows faster; θ is by the formula."""
+    network, W, a, f = instance
+    assume(radius(a) > 0)
+    decay = share
+    while True:
+        value = regularized_loss(network, W, a, f, decay).item()
+        level = checks.loss_level(network, decay, radius(a))
+        if value < level:
+            break
+        decay *= 2
+    theta = decay * (1 - (value / level) ** (network.depth / 2))
+    margin = certify(network, W, a, f, decay)["paper"].margin
+    assert margin >= theta - 1e-9 * decay
+
+
+@pytest.mark.claim("eq-9")
+@given(instances(), decays)
+def test_loss_at_zero_is_half_the_mean_square_of_the_targets(instance, decay):
+    network, W, a, f = instance
+    zero = tuple(0 * matrix for matrix in W)
+    squares = sum(x * x for x in f.tolist())
+    at_zero = regularized_loss(network, zero, a, f, decay).item()
+    assert at_zero == pytest.approx(squares / (2 * len(a)))
+
+
+@pytest.mark.claim("global-minimisers-best", "paper-lemma-4")
+@given(instances(slope=st.sampled_from([0.0, 0.1, 1.0])), st.floats(1.0, 2.0))
+def test_nothing_beats_zero_below_the_best_constant(instance, enlarged):
+    """λ is the least that the best constant allows for the data, or more; any W, kinks included."""
+    network, W, a, f = instance
+    at_zero = training_error(network, tuple(0 * w for w in W), a, f).item()
+    assume(radius(a) > 0 and at_zero > 0)
+    best = checks.best_constant(network.depth)
+    decay = enlarged * checks.needed_weight_decay(network, at_zero, radius(a), best)
+    assume(decay < 1e6)
+    assert regularized_loss(network, W, a, f, decay).item() >= at_zero * (1 - 1e-9)
+    direct = decay / 2 * squared_norm(W).item() + training_error(network, W, a, f).item()
+    assert direct >= at_zero * (1 - 1e-9)
 
 
 @pytest.mark.claim("paper-lemma-4")

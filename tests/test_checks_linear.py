@@ -1,9 +1,15 @@
-"""Lemma 7: the checks pass, reject their variants, and see enough critical points."""
+"""Lemma 7: the checks pass, reject their variants, and see enough critical points.
+
+Critical points can't be drawn number by number, but for a family in closed form. So Lemma 7 itself
+is tested on that family and on points that Newton's method finds from seeds; what its proof rests
+on, the rotation and the slope away from the origin, on drawn networks.
+"""
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from strategies import decays, instances, shares
 
 from pscore import ReLUNetwork, certify
 from pscore.checks import linear as checks
@@ -33,19 +39,75 @@ def test_rotation():
     assert seen.met >= 80 and seen.violations == 0 and seen.rejected > 50
 
 
-@pytest.mark.claim("linear-networks-rotation")
-@given(st.integers(0, 10**6), st.floats(-3.0, 3.0))
-def test_rotation_keeps_the_loss_anywhere(seed, angle):
-    network = checks.linear_network((2, 3, 2, 1))
-    draw = torch.Generator().manual_seed(seed)
-    W = tuple(torch.randn(s, generator=draw, dtype=torch.float64) for s in network.shapes)
-    a = torch.randn(4, 2, generator=draw, dtype=torch.float64)
-    f = torch.randn(4, generator=draw, dtype=torch.float64)
-    before = regularized_loss(network, W, a, f, 0.3).item()
-    for layer in (1, 2):
-        R = checks.plane_rotation(network.widths[layer], angle)
-        turned = checks.rotate_hidden(W, layer, R)
-        assert regularized_loss(network, turned, a, f, 0.3).item() == pytest.approx(before)
+linear_instances = instances(outputs=2, slope=st.just(1.0), output_relu=False)
+
+
+@pytest.mark.claim("linear-networks-rotation", "linear-networks-switches")
+@given(st.data(), linear_instances, st.floats(-3.0, 3.0), decays)
+def test_orthogonal_matrices_keep_the_loss_of_any_linear_network(data, instance, angle, decay):
+    """Rotations, reflections and permutations of any hidden layer, single units included."""
+    network, W, a, f = instance
+    layer = data.draw(st.integers(1, network.depth))
+    size = network.widths[layer]
+    R = torch.eye(size, dtype=torch.float64)
+    if size > 1:
+        R = checks.plane_rotation(size, angle)
+    R = R[data.draw(st.permutations(range(size)))]
+    R = R * torch.tensor(
+        data.draw(st.lists(st.sampled_from([1.0, -1.0]), min_size=size, max_size=size))
+    )
+    before = regularized_loss(network, W, a, f, decay).item()
+    after = regularized_loss(network, checks.rotate_hidden(W, layer, R), a, f, decay).item()
+    assert after == pytest.approx(before, rel=1e-9)
+
+
+def kappa_without_factor(instance):
+    """``√2 r ℓ^{1/2} ‖W‖_*^{H−1}``, by singular values and sums."""
+    network, W, a, f = instance
+    e = (network(W, a) - f).reshape(len(a), -1)
+    r = max(row.norm().item() for row in a)
+    star = max(torch.linalg.svdvals(matrix)[0].item() for matrix in W)
+    power = star ** (network.depth - 1) if network.depth > 1 else 1.0
+    return r * e.square().sum(-1).mean().sqrt().item() * power
+
+
+@pytest.mark.claim("linear-networks-radial")
+@given(linear_instances, decays)
+def test_slope_away_from_the_origin_of_any_linear_network(instance, decay):
+    square = squared_norm(instance.W).item()
+    slope = checks.radial_derivative(*instance, decay).item()
+    kappa = kappa_without_factor(instance)
+    assert slope >= (decay - kappa) * square - 1e-10 * (decay + kappa) * square
+    y, f = (x.reshape(len(instance.a), -1) for x in (instance.network(*instance[1:3]), instance.f))
+    euler = (instance.network.depth + 1) * ((y - f) * y).sum().item() / len(y)
+    assert slope == pytest.approx(euler + decay * square, rel=1e-7, abs=1e-9 * (1 + square))
+
+
+@pytest.mark.claim("linear-networks-outward", "paper-lemma-7")
+@given(linear_instances, st.floats(1e-6, 1.0))
+def test_loss_grows_outwards_at_every_member(instance, slack):
+    """λ is chosen so that W is in U(λ); so no W ≠ 0 there is critical."""
+    H, square = instance.network.depth, squared_norm(instance.W).item()
+    assume(square > 0)
+    decay = (1 + slack) * H * (H + 1) * kappa_without_factor(instance) + 1e-6
+    assert certify(*instance, decay)["paper"].inside
+    slope = checks.radial_derivative(*instance, decay).item()
+    assert slope >= decay * (1 - 1 / (H * (H + 1))) * square * (1 - 1e-9) > 0
+
+
+@pytest.mark.claim("paper-lemma-7")
+@given(st.integers(1, 4), st.floats(0.1, 3.0), shares)
+def test_critical_points_of_a_family_are_outside(H, size, share):
+    """Width one, all weights ρ, a = 1, λ = eρ^{H−1}, f = ρ^{H+1} + e: critical, κ = H(H+1)λ."""
+    one = torch.ones(1, 1, dtype=torch.float64)
+    decay = share * size ** (H - 1)
+    f = one[0] * (size ** (H + 1) + share)
+    network, W = checks.linear_network((1,) * (H + 2)), (size * one,) * (H + 1)
+    assert checks._slope_by_autograd(
+        tuple(w.unsqueeze(0) for w in W), one.unsqueeze(0), f.unsqueeze(0), decay
+    ).item() < 1e-12 * (1 + size) ** (2 * H + 2)
+    margin = certify(network, W, one, f, decay)["paper"].margin
+    assert margin == pytest.approx((1 - H * (H + 1)) * decay)
 
 
 @pytest.mark.claim("linear-networks-radial")

@@ -74,6 +74,38 @@ def test_table_has_a_row_for_each_claim():
     assert rows.loc["b", "violations"] == ""
 
 
+@pytest.mark.parametrize(
+    ("evidence", "said"),
+    [
+        (Evidence(7, 7, 0), "all 7 instances met the hypotheses, 0 violations"),
+        (
+            Evidence(1000, 345, 2, 49, 0.12345),
+            "over 300 of 1000 instances met the hypotheses, 2 violations, nearest to equality "
+            "0.123\n    falsified variant: 49 counterexamples",
+        ),
+        (
+            Evidence(90, 60, 0, 99),
+            "60 of 90 instances met the hypotheses, 0 violations"
+            "\n    falsified variant: over 90 counterexamples",
+        ),
+        (
+            Evidence(500, 400, 0, 1234),
+            "400 of 500 instances met the hypotheses, 0 violations"
+            "\n    falsified variant: over 1000 counterexamples",
+        ),
+    ],
+)
+def test_evidence_is_printed_in_one_way_and_large_counts_roughly(evidence, said):
+    assert str(evidence) == said
+
+
+def test_chapters_print_evidence_in_that_way_alone():
+    """No chapter reads the counts off an Evidence to make a line of its own."""
+    own = re.compile(r"\b(seen|evidence)\.(met|tried|violations|rejected|margin)\b")
+    for page in CHAPTERS.rglob("theory/*.ipynb"):
+        assert not own.search(page.read_text()), page.name
+
+
 def test_the_book_s_ledger_is_sound():
     assert problems(LEDGER, marked_labels(TESTS)) == []
 

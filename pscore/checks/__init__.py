@@ -31,6 +31,29 @@ class Evidence:
     rejected: int | None = None
     margin: float | None = None
 
+    def __str__(self) -> str:
+        """Say it in one or two lines, as every chapter prints it."""
+        met = (
+            f"all {self.tried}"
+            if self.met == self.tried
+            else f"{roughly(self.met)} of {self.tried}"
+        )
+        said = f"{met} instances met the hypotheses, {self.violations} violations"
+        if self.margin is not None:
+            said += f", nearest to equality {self.margin:.3f}"
+        if self.rejected is None:
+            return said
+        return f"{said}\n    falsified variant: {roughly(self.rejected)} counterexamples"
+
+
+def roughly(count: int) -> str:
+    """A count as it is printed: large ones by their first digit, for they may vary with rounding.
+
+    Which instances meet a hypothesis can turn on the last bit of a number, and so on the machine.
+    """
+    unit = 10 ** (len(str(count)) - 1)
+    return f"{count}" if count < 50 or count % unit == 0 else f"over {count // unit * unit}"
+
 
 @dataclass(frozen=True)
 class Claim:

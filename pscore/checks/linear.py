@@ -178,7 +178,7 @@ def check_rotation(seed: int) -> Evidence:
             one_side[layer] = R @ one_side[layer]
             changed = regularized_loss(found.network, one_side, *problem)
             wrong = ((after - before).abs() > ROUNDING) | (flat > 1e-7 * along.norm(dim=-1))
-            tried, met = tried + len(after), met + int((along.norm(dim=-1) > 1e-3).sum())
+            tried, met = tried + found.tried, met + int((along.norm(dim=-1) > 1e-3).sum())
             violations += int(wrong.sum())
             rejected += int(((changed - before).abs() > 1e-6).sum())
     return Evidence(tried, met, violations, rejected, None)
@@ -193,7 +193,7 @@ def check_radial(seed: int) -> Evidence:
     the training error contributes to both sides. The falsified variant halves the norms' factor.
     """
     draw = torch_generator(seed, "data")
-    tried = violations = rejected = 0
+    tried = met = violations = rejected = 0
     nearest = 0.0
     for k, widths in enumerate(WIDTHS + NARROW):
         network, count, decay = linear_network(widths), 300, 0.5
@@ -205,17 +205,18 @@ def check_radial(seed: int) -> Evidence:
             for shape in network.shapes
         )
         found = critical_points(widths, 20, 100 * seed + k, points=1)
+        tried += count + found.tried
         for stack, problem in ((W, (a, f, decay)), (found.W, found[2:5])):
             H = network.depth
             kappa = (problem[2] - _margin(network, stack, *problem)) / (H * (H + 1))
             size = squared_norm(stack)
             pull = problem[2] * size - radial_derivative(network, stack, *problem)
-            tried += len(size)
+            met += len(size)
             ratio = pull / (kappa * size)
             violations += int((ratio > 1 + ROUNDING).sum())
             rejected += int((ratio > 0.5).sum())
             nearest = max(nearest, ratio.max().item())
-    return Evidence(tried, tried, violations, rejected, nearest)
+    return Evidence(tried, met, violations, rejected, nearest)
 
 
 def check_outward_inside(seed: int) -> Evidence:

@@ -195,7 +195,7 @@ def _surrounds_zero(vectors: np.ndarray) -> bool:
         return True
     angles = np.sort(np.arctan2(vectors[:, 1], vectors[:, 0]))
     gaps = np.diff(np.append(angles, angles[0] + 2 * math.pi))
-    return bool(gaps.max() <= math.pi)
+    return bool(gaps.max() <= math.pi + 1e-12)  # slopes that are opposite but for rounding, too
 
 
 def check_path_in_networks(seed: int) -> Evidence:
@@ -381,7 +381,7 @@ def _census_of(seed: int, widths: tuple[int, ...], weight_decay: float) -> Censu
         W = tuple(normal(DATA_SETS * STARTS, *shape) for shape in network.shapes)
         a = normal(DATA_SETS, points, widths[0]).repeat_interleave(STARTS, 0)
         f = 2 * normal(DATA_SETS, points).repeat_interleave(STARTS, 0)
-        W = find_critical_points(network, W, a, f, weight_decay, steps=60)[0]
+        W = find_critical_points(network, W, a, f, weight_decay, steps=30)[0]
         W = tuple(w.where(w.abs() > 1e-8, 0.0) for w in W)  # units that are all but idle
         found.append(_rows(network, W, a, f, weight_decay))
         zeros += int((flatten(W).norm(dim=-1) == 0).sum())

@@ -275,7 +275,7 @@ def check_lemma_1(seed: int) -> Evidence:
         kind, i, j = classify(W, a, output_relu)
         met += 1
         if kind == "C":
-            violations += not _vanishes_but_not_identically(W, a, i, j)
+            violations += not vanishes_but_not_identically(W, a, i, j)
             rejected += has_kink(W, a, output_relu)
             continue
         on = [[int(s > 0) for s in layer] for layer in signs(relu_inputs(W, a))]
@@ -310,7 +310,7 @@ def check_null_set(seed: int) -> Evidence:
     return Evidence(total, total, violations, rejected)
 
 
-def _vanishes_but_not_identically(W: ExactWeights, a: Vector, i: int, j: int) -> bool:
+def vanishes_but_not_identically(W: ExactWeights, a: Vector, i: int, j: int) -> bool:
     """Whether (22) is 0 at W, and is not 0 where ``W_{i-1}`` is replaced by ``e_l e_j^T``."""
     inputs = relu_inputs(W, a)
     held = [[int(z > 0) for z in layer] for layer in inputs[: i - 1]]
@@ -368,44 +368,49 @@ def squared_error(y: Tensor, f: Tensor) -> Tensor:
     return (y - f).square().sum() / (2 * len(f))
 
 
-def _float_instances(
-    seed: int, count: int
-) -> Iterator[tuple[ReLUNetwork, Weights, Tensor, Tensor]]:
+FLOATS = 80  # float instances that a check draws
+CLEAR = 1e-4  # how far in each weight these have to be from a switch boundary
+
+
+def _clear_of_boundaries(
+    seed: int,
+) -> Iterator[tuple[ReLUNetwork, Weights, Tensor, Tensor, Tensor]]:
+    """Yield those of `FLOATS` normal instances that are clear of boundaries, with ∂y/∂w for each.
+
+    Exact points on boundaries are the business of `check_scaling` and `check_smooth_loss`.
+    """
     draw = torch_generator(seed, "data")
     shapes = ((1, 1, 1), (2, 3, 1), (2, 2, 2, 1), (2, 3, 2), (2, 2, 2, 2, 1))
-    for k in range(count):
+    for k in range(FLOATS):
         network = ReLUNetwork(shapes[k // 2 % len(shapes)], output_relu=k % 2 == 0)
         W = tuple(
             torch.randn(shape, generator=draw, dtype=torch.float64) for shape in network.shapes
         )
         a = torch.randn(4, network.widths[0], generator=draw, dtype=torch.float64)
         f = 3 * torch.randn(4, network.widths[-1], generator=draw, dtype=torch.float64)
-        yield network, W, a, f
+        slopes = weight_differences(network, W, a, CLEAR)
+        if slopes is not None:
+            yield network, W, a, f, slopes
 
 
 def check_laplacian(seed: int) -> Evidence:
     """Lemma 2: ``Δℓ = (1/N) Σ ‖∇y‖² ≥ 0``, and a higher point next to each where this is positive.
 
     Left: the trace of autograd's Hessian of a plain network. Right: differences of `ReLUNetwork`.
-    Points nearer than 1e-4 to a switch boundary are left out; exact points on boundaries are the
-    business of `check_scaling` and `check_smooth_loss`. Falsified variant: the same for tanh.
+    Points nearer than 1e-4 to a switch boundary are left out. Falsified variant: the same for tanh.
     """
-    tried = met = violations = rejected = 0
-    for network, W, a, f in _float_instances(seed, 80):
-        tried += 1
-        slopes = weight_differences(network, W, a, 1e-4)
-        if slopes is None:
-            continue
+    met = violations = rejected = 0
+    for network, W, a, f, slopes in _clear_of_boundaries(seed):
         met += 1
         left, tanh = (
-            _loss_laplacian(network, W, a, f, squared_error, sigma)
+            loss_laplacian(network, W, a, f, squared_error, sigma)
             for sigma in (torch.relu, torch.tanh)
         )
         right = float(slopes.square().sum()) / len(a)
         violations += abs(left - right) > 1e-8 * (1 + right)
         violations += right > 1e-6 and not _higher_neighbour(network, W, a, f)
         rejected += tanh < -1e-6
-    return Evidence(tried, met, violations, rejected)
+    return Evidence(FLOATS, met, violations, rejected)
 
 
 def _higher_neighbour(network: ReLUNetwork, W: Weights, a: Tensor, f: Tensor) -> bool:
@@ -417,6 +422,15 @@ def _higher_neighbour(network: ReLUNetwork, W: Weights, a: Tensor, f: Tensor) ->
     return bool((errors > squared_error(network(W, a).reshape(f.shape), f)).any())
 
 
+def classification_hessians(y: Tensor) -> Tensor:
+    """Return ∇²g by hand, ``(N, n, n)``: of the logistic loss for n = 1, else of cross-entropy."""
+    if y.shape[1] == 1:
+        p = torch.sigmoid(y)
+        return (p * (1 - p)).unsqueeze(-1)
+    p = torch.softmax(y, dim=-1)
+    return torch.diag_embed(p) - p.unsqueeze(-1) * p.unsqueeze(-2)
+
+
 def check_convex_losses(seed: int) -> Evidence:
     """The remark on other losses: ``Δℓ̃ = (1/N) Σ tr(Jᵀ ∇²g J) ≥ 0`` for convex g.
 
@@ -424,31 +438,20 @@ def check_convex_losses(seed: int) -> Evidence:
     logistic loss (one output) or the cross-entropy of a softmax (several). Points within 1e-4 of a
     boundary are left out. Falsified variant: the same for the loss ``1 − exp(−e²/2)``, not convex.
     """
-    tried = met = violations = rejected = 0
-    for network, W, a, f in _float_instances(seed, 80):
-        tried += 1
-        slopes = weight_differences(network, W, a, 1e-4)
-        if slopes is None:
-            continue
+    met = violations = rejected = 0
+    for network, W, a, f, slopes in _clear_of_boundaries(seed):
         met += 1
-        y = network(W, a).reshape(f.shape)
-        if f.shape[1] == 1:
-            p = torch.sigmoid(y)
-            hessians = (p * (1 - p)).unsqueeze(-1)
-        else:
-            p = torch.softmax(y, dim=-1)
-            hessians = torch.diag_embed(p) - p.unsqueeze(-1) * p.unsqueeze(-2)
+        hessians = classification_hessians(network(W, a).reshape(f.shape))
         right = float(torch.einsum("mno,nop,mnp->", slopes, hessians, slopes)) / len(a)
-
         left, bounded = (
-            _loss_laplacian(network, W, a, f, g) for g in (_classification_loss, _bounded_loss)
+            loss_laplacian(network, W, a, f, g) for g in (classification_loss, _bounded_loss)
         )
         violations += abs(left - right) > 1e-8 * (1 + right) or right < -1e-12
         rejected += bounded < -1e-6
-    return Evidence(tried, met, violations, rejected)
+    return Evidence(FLOATS, met, violations, rejected)
 
 
-def _loss_laplacian(
+def loss_laplacian(
     network: ReLUNetwork,
     W: Weights,
     a: Tensor,
@@ -456,13 +459,14 @@ def _loss_laplacian(
     g: Callable[[Tensor, Tensor], Tensor],
     sigma: Callable[[Tensor], Tensor] = torch.relu,
 ) -> float:
+    """Return Δ of ``g`` of a plain network's outputs and the targets, by `laplacian`."""
     return laplacian(network, W, lambda V: g(plain_output(V, a, sigma, network.output_relu), f))
 
 
-def _classification_loss(y: Tensor, f: Tensor) -> Tensor:
-    """Logistic loss with labels sign(f) for one output; else cross-entropy with label argmax f."""
+def classification_loss(y: Tensor, f: Tensor) -> Tensor:
+    """Logistic loss with the label f ≥ 0 for one output; else cross-entropy with label argmax f."""
     if f.shape[1] == 1:
-        return torch.nn.functional.softplus(-f.sign() * y).mean()
+        return torch.nn.functional.softplus(torch.where(f < 0, y, -y)).mean()
     return torch.nn.functional.cross_entropy(y, f.argmax(dim=1))
 
 
