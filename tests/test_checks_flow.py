@@ -1,8 +1,24 @@
-"""The checks of the chapter on the gradient path, in both directions."""
+"""The checks of the chapter on the gradient path, in both directions.
+
+What holds at a point, eqs (16), (17), (19) and the three signs, is tested at drawn points, with the
+flow replaced by the parabola that it follows to second order. What holds along a path is tested on
+drawn linear networks, which have no kinks. Crossings of kinks, and (18) across them, go by seeds
+alone: a drawn path seldom crosses any, and one of halves starts on them.
+"""
+
+import math
 
 import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from strategies import decays, instances
 
 from pscore.checks import flow
+from pscore.curvature import flatten, frozen_hessian, unflatten
+from pscore.flow import gradient_flow
+from pscore.loss import frozen_loss, residuals_and_gradient, squared_norm
+from pscore.probe import measure
 
 LEAST = {  # of instances that met the hypotheses, over two seeds
     "eq-15": 18,
@@ -57,3 +73,95 @@ def test_jumps_of_leaky_networks():
                 scale = abs(jump) + 1e-4 * path.crossings[k].before
                 assert abs(flow.predicted_jump(path, k) - jump) < 1e-3 * scale
     assert seen >= 5
+
+
+# ---- on instances that hypothesis draws number by number
+
+mild = instances(scale=st.just(1.0), slope=st.sampled_from([0.0, 0.1, 1.0]))
+
+
+def gradient_and_hessian(instance, decay):
+    """∇ℓ_λ and the Hessian written out, of the loss frozen at the instance's own switches."""
+    network, W, a, f = instance
+    S = network.switches(W, a)
+    return frozen_gradient(instance, flatten(W), S, decay), frozen_hessian(*instance, decay), S
+
+
+def frozen_gradient(instance, w, S, decay):
+    network, _, a, f = instance
+    columns = (unflatten(network, w), a.mT, f.reshape(len(a), -1).mT)
+    return flatten(residuals_and_gradient(network, *columns, decay, tuple(x.mT for x in S))[1])
+
+
+@pytest.mark.claim("eq-16", "flow-three-signs")
+@given(mild, decays)
+def test_second_derivative_by_values_on_the_path_s_parabola(instance, decay):
+    """Three values of the loss at w − tg + t²Hg/2, where the flow is, up to t³; no g^T H g.
+
+    The same points give the change of ‖g‖ and the second derivative along arc length.
+    """
+    g, H, S = gradient_and_hessian(instance, decay)
+    network, W, a, f = instance
+    u, steep = (g @ g).item(), torch.linalg.matrix_norm(H, ord=2).item()
+    assume(u > 1e-3)
+    t, w = 1e-3 / steep, flatten(W)
+    times = (-t, 0.0, t)
+    points = [w - s * g + s * s / 2 * H @ g for s in times]
+    loss = [frozen_loss(network, unflatten(network, x), a, f, S, decay).item() for x in points]
+    second = 2 * (g @ H @ g).item()
+    scale = steep * u + 1e-9 * loss[1] / t**2
+    assert (loss[0] - 2 * loss[1] + loss[2]) / t**2 == pytest.approx(second, abs=1e-2 * scale)
+    norms = [frozen_gradient(instance, x, S, decay).square().sum().item() for x in points]
+    assert (norms[0] - norms[2]) / (2 * t) == pytest.approx(second, abs=1e-2 * scale)
+    lengths = [(points[k + 1] - points[k]).norm().item() for k in range(2)]
+    slopes = [(loss[k + 1] - loss[k]) / lengths[k] for k in range(2)]
+    arc = (slopes[1] - slopes[0]) / (sum(lengths) / 2)
+    assert arc == pytest.approx(second / (2 * u), abs=1e-2 * scale / u)
+
+
+@pytest.mark.claim("eq-19", "eq-17")
+@given(mild, decays)
+def test_two_backpropagations_at_drawn_points(instance, decay):
+    """Kinks too: torch takes the side of the switch 0 there, and so do ours."""
+    g, H, _ = gradient_and_hessian(instance, decay)
+    network, W, a, f = instance
+    left, scale = 2 * (g @ H @ g).item(), 1e-9 * H.abs().sum().item() * (g @ g).item()
+    model = flow.module_of(network, W)
+    right = flow.two_backpropagations(model, a, f, decay).item()
+    assert right == pytest.approx(left, rel=1e-9, abs=scale + 1e-12)
+    assume(g.norm() > 1e-3)
+    error = (model(a).squeeze(-1) - f).square().mean() / 2
+    probed = measure(error, list(model.parameters()), decay)[0]
+    assert probed.curvature == pytest.approx(left / (g @ g).item(), rel=1e-9, abs=1e-9 * scale)
+
+
+@pytest.mark.claim("eq-15", "paper-lemma-8", "eq-18")
+@settings(max_examples=12)
+@given(instances(scale=st.just(1.0), slope=st.just(1.0), output_relu=False), st.floats(0.01, 1.0))
+def test_energy_and_decay_along_drawn_paths_without_kinks(instance, decay):
+    g, H, _ = gradient_and_hessian(instance, decay)
+    assume(g.norm() > 1e-3)
+    duration = 2 / torch.linalg.matrix_norm(H, ord=2).item()
+    path = gradient_flow(*instance, weight_decay=decay, duration=duration)
+    (piece,) = path.pieces
+    s = path.sample(piece, 40)
+    spent = flow.integral(path, piece, lambda at: at.squared_gradient_norm)
+    ends = flatten(path.weights(piece, s.time[[0, -1]]))
+    first, last = flow.loss_at(path, ends).tolist()
+    assert first - last == pytest.approx(spent, rel=1e-6)
+    C, u = flow.least_curvature(path, piece), s.squared_gradient_norm
+    assert (u <= u[0] * (-C * s.time).exp() * (1 + 1e-6)).all()
+
+
+@pytest.mark.claim("flow-logistic")
+@settings(max_examples=10)
+@given(st.floats(1.0, 3.0), st.floats(0.0, 0.5), st.floats(0.01, 2.5))
+def test_logistic_paths_from_either_side_of_the_limit(strength, decay, p0):
+    network = flow.ReLUNetwork((1, 1, 1), output_relu=False, negative_slope=1.0)
+    W = [[[math.sqrt(p0)]], [[math.sqrt(p0)]]]
+    path = gradient_flow(network, W, [[1.0]], [strength], weight_decay=decay, duration=2.0)
+    t = torch.linspace(0, 2, 9, dtype=torch.float64)
+    w, v = path.weights(path.pieces[0], t)
+    expected = flow.logistic(t, strength - decay, p0)
+    torch.testing.assert_close((w * v).flatten(), expected, rtol=1e-6, atol=1e-9)
+    assert squared_norm(path.weights(path.pieces[0], t))[-1] == pytest.approx(2 * expected[-1])
