@@ -31,7 +31,7 @@ CONVOLUTIONS = {
 @pytest.mark.parametrize("how", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
 @pytest.mark.parametrize("bias", [True, False])
 def test_convolution_differentiates_twice(how, bias):
-    """Differences of the outputs, then of the first derivatives: nothing of torch's is trusted."""
+    """Differences of the outputs, then of the first derivatives: no derivative is trusted."""
     x, b = noise(2, 4, 5, 6), noise(6, seed=2) if bias else None
     weight = noise(6, 4 // how.get("groups", 1), 3, 2, seed=1)
 
@@ -119,6 +119,11 @@ def test_what_is_not_covered_is_left_to_torch():
     assert torch.equal(evaluated, norm(x))
     ours = [y.grad_fn.name() for y in (same, single, evaluated)]
     assert not any("pscore" in name or name.startswith("_") for name in ours)
+
+
+def test_a_single_number_a_channel_is_refused_as_by_torch():
+    with CheapTwice(), pytest.raises(ValueError, match="more than 1 value per channel"):
+        nn.BatchNorm1d(3)(torch.randn(1, 3))
 
 
 def test_probe_prepares_the_steps_that_it_measures():

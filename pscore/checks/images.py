@@ -1,0 +1,83 @@
+"""The image experiments' proposition on scale invariance, and their rows in the ledger."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pscore.checks import Claim, Evidence
+from pscore.probe import measure
+from pscore.seeds import torch_generator
+
+
+def check_scale_invariance(seed: int, problems: int = 40) -> Evidence:
+    r"""Compare the curvature at cU with :math:`c^{-2}` times that at U, for losses with batch norm.
+
+    The network normalises the outputs of its first layer, whose weights are U, over the batch
+    as batch norm does (with ε = 0, so that the invariance is exact) and feeds them through a
+    smooth or a ReLU unit to fixed further weights. The curvature at cU comes from two
+    backpropagations there. The other side uses an explicit Hessian at U and nothing at cU. That
+    ⟨∇ℓ(U), U⟩ = 0 is checked to the rounding of its terms. An instance counts if the gradient at U is not zero and no unit's
+    outputs are all alike. The falsified variant has :math:`c^{-1}`.
+
+    Args:
+        seed: of the random data, weights and scales.
+        problems: how many.
+    """
+    draw = torch_generator(seed, "data")
+    met = violations = rejected = 0
+    for index in range(problems):
+        inputs, units, count = (int(torch.randint(2, 6, (), generator=draw)) for _ in range(3))
+        x = torch.randn(count + 4, inputs, generator=draw).double()
+        labels = torch.randint(3, (count + 4,), generator=draw)
+        head = torch.randn(units, 3, generator=draw).double()
+        U = torch.randn(inputs, units, generator=draw).double()
+        c = float(10 ** (2 * torch.rand((), generator=draw) - 1))
+        unit = functional.relu if index % 2 else functional.softplus
+        loss = partial(_normalised_loss, x=x, labels=labels, head=head, unit=unit)
+        g, H = _explicit(loss, U)
+        if g.norm() < 1e-6 or (x @ U).std(0).min() < 1e-3:
+            continue
+        met += 1
+        expected = float(2 * g @ H @ g / (g @ g))
+        scaled = (c * U).requires_grad_()
+        found = measure(loss(scaled), [scaled])[0].curvature
+        size = max(abs(expected), float(H.norm()))
+        violations += abs(c**2 * found - expected) > 1e-8 * size
+        violations += abs(g @ U.reshape(-1)) > 1e-10 * g.norm() * U.norm()
+        rejected += abs(c * found - expected) > 1e-3 * size
+    return Evidence(problems, met, violations, rejected)
+
+
+def _normalised_loss(
+    U: Tensor, x: Tensor, labels: Tensor, head: Tensor, unit: Callable[[Tensor], Tensor]
+) -> Tensor:
+    z = x @ U
+    normal = (z - z.mean(0)) / z.std(0, correction=0)
+    return functional.cross_entropy(unit(normal) @ head, labels)
+
+
+def _explicit(loss: Callable[[Tensor], Tensor], U: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient and Hessian at U, row by row."""
+    at = U.clone().requires_grad_()
+    (g,) = torch.autograd.grad(loss(at), at, create_graph=True)
+    rows = [torch.autograd.grad(entry, at, retain_graph=True)[0] for entry in g.reshape(-1)]
+    return g.detach().reshape(-1), torch.stack([row.reshape(-1) for row in rows])
+
+
+CLAIMS = [
+    Claim(
+        "cifar-scale-invariance",
+        "weights before a batch norm: curvature falls like their size squared; no minimiser",
+        "experiments/cifar",
+        "certified",
+        "Proved; the curvature at cU compared with an explicit Hessian at U.",
+        hypotheses=("ℓ(cU, V) = ℓ(U, V) for c > 0", "ℓ twice differentiable at W", "U ≠ 0"),
+        functions=("pscore.probe.measure",),
+        uses=("eq-17",),
+        check=check_scale_invariance,
+        variant="c⁻¹ in place of c⁻²",
+    ),
+]
