@@ -19,8 +19,8 @@ def check_scale_invariance(seed: int, problems: int = 40) -> Evidence:
     as batch norm does (with ε = 0, so that the invariance is exact) and feeds them through a
     smooth or a ReLU unit to fixed further weights. The curvature at cU comes from two
     backpropagations there. The other side uses an explicit Hessian at U and nothing at cU. That
-    ⟨∇ℓ(U), U⟩ = 0 is checked to the rounding of its terms. An instance counts if the gradient at U is not zero and no unit's
-    outputs are all alike. The falsified variant has :math:`c^{-1}`.
+    ⟨∇ℓ(U), U⟩ = 0 is checked to the rounding of its terms. An instance counts if the gradient at U
+    is not zero and no unit's outputs are all alike. The falsified variant has :math:`c^{-1}`.
 
     Args:
         seed: of the random data, weights and scales.
