@@ -167,6 +167,20 @@ def test_eq_4_in_any_direction_by_values_of_the_loss(data, instance):
         assert -second <= kappa * square + 1e-10 * largest
 
 
+@pytest.mark.claim("second-derivative-equality")
+@given(st.data(), instances(slope=st.just(0.0), output_relu=False))
+def test_what_the_search_maximises_is_the_ratio_of_both_sides(data, instance):
+    """The product rule against the exact Hessian, in any direction."""
+    kappa = kappas(instance)["paper"]
+    X = tuple(x.unsqueeze(0) for x in data.draw(weights(instance.network)))
+    x = bounds.flatten(X)[0]
+    assume(kappa > 1e-3 and x.any())
+    hessian = frozen_hessian(*instance)
+    ratio = -(x @ hessian @ x).item() / (kappa * (x @ x).item())
+    found = bounds.curvature_ratio(bounds.Stack(*stacked(instance)), X).item()
+    assert found == pytest.approx(ratio, abs=1e-9 * (1 + hessian.abs().sum().item() / kappa))
+
+
 @pytest.mark.claim("sharper-bounds", "second-derivative-vector-outputs")
 @given(st.data(), instances(outputs=3, slope=st.just(0.0)))
 def test_chain_of_bounds_for_any_held_switches(data, instance):

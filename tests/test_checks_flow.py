@@ -1,9 +1,9 @@
 """The checks of the chapter on the gradient path, in both directions.
 
-What holds at a point, eqs (16), (17), (19) and the three signs, is tested at drawn points, with the
-flow replaced by the parabola that it follows to second order. What holds along a path is tested on
-drawn linear networks, which have no kinks. Crossings of kinks, and (18) across them, go by seeds
-alone: a drawn path seldom crosses any, and one of halves starts on them.
+What holds at a point, eqs (16), (17), (19), the three signs and the jump at a kink, is tested at
+drawn points, with the flow replaced by the parabola that it follows to second order. What holds
+along a path is tested on drawn linear networks, which have no kinks. (18) across kinks goes by
+seeds alone: a drawn path seldom crosses any, and one of halves starts on them.
 """
 
 import math
@@ -165,3 +165,31 @@ def test_logistic_paths_from_either_side_of_the_limit(strength, decay, p0):
     expected = flow.logistic(t, strength - decay, p0)
     torch.testing.assert_close((w * v).flatten(), expected, rtol=1e-6, atol=1e-9)
     assert squared_norm(path.weights(path.pieces[0], t))[-1] == pytest.approx(2 * expected[-1])
+
+
+@pytest.mark.claim("flow-kinks")
+@given(
+    st.data(), instances(max_depth=1, scale=st.just(1.0), slope=st.sampled_from([0.0, 0.1])), decays
+)
+def test_jump_of_the_squared_gradient_at_drawn_kinks(data, instance, decay):
+    """One unit's input is made 0 at one point; the gradients of both sides against the formula.
+
+    c by hand, for one hidden layer: the error at the point, times the weight out of the unit.
+    """
+    network, W, a, f = instance
+    k, j = data.draw(st.integers(0, len(a) - 1)), data.draw(st.integers(0, network.widths[1] - 1))
+    assume(a[k].any())
+    first = W[0].clone()
+    first[:, j] -= a[k] * (a[k] @ first[:, j]) / (a[k] @ a[k])
+    w, S = flatten((first, W[1])), network.switches((first, W[1]), a)
+    gradients = []
+    for switch in (network.negative_slope, 1.0):
+        hidden = S[0].clone()
+        hidden[k, j] = switch
+        gradients.append(frozen_gradient(instance, w, (hidden, S[1]), decay))
+    before, after = (g @ g for g in gradients)
+    rates = [-(a[k] @ g[: W[0].numel()].reshape(W[0].shape)[:, j]) for g in gradients]
+    error = (network((first, W[1]), a) - f)[k] * S[1][k, 0]
+    c = error * W[1][j, 0] * (1 - network.negative_slope) / len(a)
+    scale = (1 + before + after).item()
+    assert (after - before).item() == pytest.approx(-(c * sum(rates)).item(), abs=1e-9 * scale)

@@ -1,8 +1,9 @@
 """Theorem 2, Lemmas 5 and 6, and what the book adds to them: both directions of every check.
 
 Drawn number by number are glued functions, arcs, scalings, segments from 0, and a family of
-critical points in closed form. Critical points of networks in general can't be drawn, and segments
-in U that return to a curved boundary are too rare to be drawn: those two checks go by seeds alone.
+critical points in closed form. Critical points of networks in general can't be drawn, nor, but
+rarely, segments in U that return to a curved boundary of a network: the checks of the
+contrapositive and of paths in networks go by seeds alone.
 """
 
 import math
@@ -167,6 +168,18 @@ def test_chords_steepen_on_drawn_functions(function):
     steepness = minima.rays(function) / minima.RADII
     growth = np.diff(steepness) / np.diff(minima.RADII)
     assert growth.min() >= function.theta / 2 - 1e-8
+
+
+@pytest.mark.claim("eq-46")
+@given(glued_functions())
+def test_rays_that_come_back_to_the_level_run_below_it(function):
+    """Where a ray is at the origin's level or lower, it was lower still on the way there."""
+    values, radii = minima.rays(function), minima.RADII
+    back = values <= 0
+    last = np.where(back.any(1), len(radii) - 1 - back[:, ::-1].argmax(1), 0)
+    for ray, end in zip(values, last, strict=True):
+        depth = function.theta / 2 * radii[:end] * (radii[end] - radii[:end])
+        assert (ray[:end] <= -depth + 1e-9).all()
 
 
 def grows_and_is_alone(function):

@@ -102,7 +102,12 @@ def aligned_network(network: ReLUNetwork, point: Tensor, products: Tensor) -> We
 
 
 def minimise(
-    network: ReLUNetwork, starts: Weights, a: Tensor, f: Tensor, weight_decay: float
+    network: ReLUNetwork,
+    starts: Weights,
+    a: Tensor,
+    f: Tensor,
+    weight_decay: float,
+    steps: int = 300,
 ) -> tuple[Weights, Tensor]:
     """Return where gradient descent from a stack of starts ends, and ``ℓ_λ`` there.
 
@@ -112,9 +117,10 @@ def minimise(
         a: inputs ``(T, N, n_0)``, of length about 1.
         f: targets ``(T, N)``, of the size that (10) allows.
         weight_decay: λ, neither tiny nor huge.
+        steps: of descent.
     """
     problem, states = descend(
-        network, starts, a, f, weight_decay=weight_decay, learning_rate=0.05, steps=600
+        network, starts, a, f, weight_decay=weight_decay, learning_rate=0.1, steps=steps
     )
     for state in states:
         last = state
@@ -331,7 +337,7 @@ def check_eq_9(seed: int) -> Evidence:
                 regularized_loss(network, stack, a, f, decay),
                 f.square().mean(-1) / 2,
             )
-            _, found = minimise(network, random_starts(network, count, draw), a, f, decay)
+            _, found = minimise(network, random_starts(network, count, draw), a, f, decay, 100)
             least = torch.minimum(found, at_zero)
             tried += count
             wrong = ((at_zero - by_sum).abs() > ROUNDING * by_sum) | (least > by_sum)

@@ -103,10 +103,10 @@ def spoiled(function: Glued, least: float) -> Glued:
     return Glued(slopes, curvatures, function.groups)
 
 
-RADII = np.linspace(0.01, 2.0, 200)
+RADII = np.linspace(0.01, 2.0, 120)
 
 
-def rays(function: Glued, count: int = 90) -> np.ndarray:
+def rays(function: Glued, count: int = 48) -> np.ndarray:
     """Return g − g(0) along rays from the origin, ``(count, len(RADII))``.
 
     The axes of the curvature of piece 0 are among the directions.

@@ -264,9 +264,9 @@ def check_gluing(seed: int) -> Evidence:
     met = violations = rejected = tried = 0
     for problem in shallow_problems(seed, 12):
         network, a, _ = problem
-        W = [torch.randint(-1, 2, (20, *s), generator=draw).double() for s in network.shapes]
+        W = [torch.randint(-1, 2, (12, *s), generator=draw).double() for s in network.shapes]
         fat = [piece for piece in pieces(network, a) if not piece.thin]
-        for at in range(20):
+        for at in range(12):
             point = tuple(matrix[at] for matrix in W)
             loss, z = exact_loss(problem, point, decay), a @ point[0]
             for piece in fat:

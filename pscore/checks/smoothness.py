@@ -339,9 +339,11 @@ def plain_output(
 
 def laplacian(network: ReLUNetwork, W: Weights, loss: Callable[[Weights], Tensor]) -> float:
     """Return the trace of autograd's Hessian of a function of the weights."""
-    return float(
-        torch.autograd.functional.hessian(lambda w: loss(unflatten(network, w)), flatten(W)).trace()
-    )
+
+    def at(w: Tensor) -> Tensor:
+        return loss(unflatten(network, w))
+
+    return float(torch.autograd.functional.hessian(at, flatten(W), vectorize=True).trace())
 
 
 def weight_differences(network: ReLUNetwork, W: Weights, a: Tensor, step: float) -> Tensor | None:
