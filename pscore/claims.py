@@ -17,11 +17,14 @@ from pscore.checks import (
     experiments,
     flow,
     global_minima,
+    images,
     linear,
     minima,
     notation,
+    origin,
     pieces,
     roughly,
+    sharper,
     smoothness,
 )
 
@@ -37,6 +40,9 @@ LEDGER: tuple[Claim, ...] = tuple(
         linear,
         flow,
         experiments,
+        images,
+        sharper,
+        origin,
     )
     for claim in topic.CLAIMS
 )

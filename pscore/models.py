@@ -67,12 +67,12 @@ def resnet22(classes: int = 10, channels: int = 3) -> nn.Sequential:
     """Return the residual network of 22 layers: 295,498 parameters for 10 classes.
 
     It maps images (N, channels, H, W), 32 x 32 in the experiments and at least 4 x 4, to logits
-    (N, classes). A stem, a 3 x 3 convolution to 16 channels with ReLU and a batch norm without weights of its own; three
-    stages of three blocks, of widths 16, 32 and 64; the mean over what is left of the image; a
-    linear layer. The second and third stage begin with a 1 x 1 convolution to their width, batch
-    norm and ReLU, and their first block ends in pooling. So there are 1 + 18 + 2 + 1 layers with
-    weights. The paper took its network from the code published with Finlay, Oberman and Abbasi
-    (2018), whose details these are.
+    (N, classes). A stem, a 3 x 3 convolution to 16 channels with a batch norm without weights of
+    its own and ReLU; three stages of three blocks, of widths 16, 32 and 64; the mean over what is
+    left of the image; a linear layer. The second and third stage begin with a 1 x 1 convolution to
+    their width, batch norm and ReLU, and their first block ends in pooling. So there are
+    1 + 18 + 2 + 1 layers with weights. The paper took its network from the code published with
+    Finlay, Oberman and Abbasi (2018), whose details these are.
     """
     stem = nn.Conv2d(channels, 16, 3, padding=1), nn.BatchNorm2d(16, affine=False), nn.ReLU()
     stages: list[nn.Module] = []

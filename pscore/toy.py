@@ -17,7 +17,6 @@ from pscore.descent import Problem, State, descend, initialize
 from pscore.loss import mean_square
 from pscore.machine import choose_device, progress
 from pscore.network import ReLUNetwork
-from pscore.seeds import digest as digest  # the notebook takes it from here
 from pscore.seeds import rng
 
 NETWORK = ReLUNetwork((1, 2, 1), output_relu=False)

@@ -30,7 +30,12 @@ COMPARED_AT_LEAST = {
     "theory/linear-networks.ipynb": 6,
     "theory/gradient-path.ipynb": 7,
     "experiments/toy.ipynb": 5,
-    "experiments/mnist.ipynb": 4,
+    "experiments/mnist.ipynb": 8,
+    "experiments/cifar.ipynb": 5,
+    "experiments/tables.ipynb": 3,
+    "experiments/your-network.ipynb": 4,
+    "discussion/sharper-sets.ipynb": 12,
+    "discussion/nothing-but-the-origin.ipynb": 15,
     "back/claims.ipynb": 3,
 }
 SKIPPED_BY_NBVAL = {"nbval-skip", "nbval-ignore-output"}
