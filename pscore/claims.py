@@ -23,7 +23,6 @@ from pscore.checks import (
     notation,
     origin,
     pieces,
-    roughly,
     sharper,
     smoothness,
 )
@@ -101,11 +100,11 @@ def table(claims: Sequence[Claim], evidence: dict[str, Evidence]) -> pd.DataFram
                 "claim": claim.label,
                 "says": claim.title,
                 "verdict": claim.verdict,
-                "met hypotheses": "" if seen is None else f"{roughly(seen.met)} of {seen.tried}",
+                "met hypotheses": "" if seen is None else seen.applied,
                 "violations": "" if seen is None else str(seen.violations),
                 "variant rejected": ""
                 if seen is None or seen.rejected is None
-                else f"{roughly(seen.rejected)} times",
+                else f"{seen.refused} times",
                 "nearest to equality": ""
                 if seen is None or seen.margin is None
                 else f"{seen.margin:.2f}",

@@ -23,6 +23,9 @@ class Evidence:
         rejected: counterexamples found to the falsified variant; None if there is none to try.
         margin: for an inequality, how near to equality the instances came: the largest ratio of
             the smaller side to the larger, at most 1 where the claim holds; else None.
+        varies: whether the counts differ between machines, as where a path is followed through
+            many kinks and a last bit decides about the next. They are then printed as lower
+            bounds.
     """
 
     tried: int
@@ -30,20 +33,41 @@ class Evidence:
     violations: int
     rejected: int | None = None
     margin: float | None = None
+    varies: bool = False
 
     def __str__(self) -> str:
         """Say it in one or two lines, as every chapter prints it."""
-        met = (
-            f"all {self.tried}"
-            if self.met == self.tried
-            else f"{roughly(self.met)} of {self.tried}"
-        )
-        said = f"{met} instances met the hypotheses, {self.violations} violations"
+        said = f"{self.applied} instances met the hypotheses, {self.violations} violations"
         if self.margin is not None:
             said += f", nearest to equality {self.margin:.3f}"
         if self.rejected is None:
             return said
-        return f"{said}\n    falsified variant: {roughly(self.rejected)} counterexamples"
+        return f"{said}\n    falsified variant: {self.refused} counterexamples"
+
+    @property
+    def applied(self) -> str:
+        """How many instances met the hypotheses, in words that hold on every machine."""
+        if self.varies:
+            return at_least(self.met)
+        return (
+            f"all {self.tried}"
+            if self.met == self.tried
+            else f"{roughly(self.met)} of {self.tried}"
+        )
+
+    @property
+    def refused(self) -> str:
+        """How often the falsified variant was refuted, likewise; empty if there is none."""
+        if self.rejected is None:
+            return ""
+        return at_least(self.rejected) if self.varies else roughly(self.rejected)
+
+
+def at_least(count: int) -> str:
+    """A round number that a count exceeds by so much that it does on other machines as well."""
+    bound = max(1, int(0.7 * count))
+    unit = 10 ** (len(str(bound)) - 1)
+    return f"at least {max(step for step in (1, 2, 5) if step * unit <= bound) * unit}"
 
 
 def roughly(count: int) -> str:

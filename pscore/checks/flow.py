@@ -163,7 +163,9 @@ def check_second_derivative(seed: int) -> Evidence:
         violations += abs(second - here.second_derivative.item()) > tolerance
         rejected += abs(second - here.second_derivative.item() / 2) > tolerance
     met = len(places(seed))
-    return Evidence(5 * sum(len(path.pieces) for path in paths(seed)), met, violations, rejected)
+    return Evidence(
+        5 * sum(len(path.pieces) for path in paths(seed)), met, violations, rejected, varies=True
+    )
 
 
 def check_norm_and_arc(seed: int) -> Evidence:
@@ -190,7 +192,7 @@ def check_norm_and_arc(seed: int) -> Evidence:
         agree = (change < 0) == (second > 0) == (arc > 0)
         violations += not (agree and abs(arc - second / (2 * u)) < 1e-2 * rate)
         rejected += change > 0
-    return Evidence(len(places(seed)), met, violations, rejected)
+    return Evidence(len(places(seed)), met, violations, rejected, varies=True)
 
 
 def module_of(network: ReLUNetwork, W: Weights) -> nn.Sequential:
@@ -239,7 +241,7 @@ def check_two_backpropagations(seed: int) -> Evidence:
             same = math.isclose(left, right, rel_tol=1e-9, abs_tol=1e-9)
             violations += not (same and math.isclose(left, probed, rel_tol=1e-9, abs_tol=1e-9))
             rejected += not math.isclose(left - 2 * 0.3 * u, right, rel_tol=1e-3)
-    return Evidence(tried, tried, violations, rejected)
+    return Evidence(tried, tried, violations, rejected, varies=True)
 
 
 def least_curvature(path: Path, piece: Piece) -> float:
@@ -287,7 +289,7 @@ def check_decay(seed: int) -> Evidence:
             rejected += bool((u > u[0] * (-(C + 0.01 * abs(C)) * t).exp() * (1 + 1e-6)).any())
             margin = max(margin, min(ratios[-1].item(), 1.0))
     tried = 1 + sum(len(path.pieces) for path in paths(seed))
-    return Evidence(tried, met, violations, rejected, margin)
+    return Evidence(tried, met, violations, rejected, margin, varies=True)
 
 
 class Budget(NamedTuple):
@@ -385,7 +387,7 @@ def check_kinks(seed: int) -> Evidence:
             met += 1
             scale = abs(jump) + 1e-4 * path.crossings[k].before
             violations += bool(abs(predicted_jump(path, k) - jump) > 1e-3 * scale)
-    return Evidence(tried, met, violations, rejected)
+    return Evidence(tried, met, violations, rejected, varies=True)
 
 
 def check_decay_with_kinks(seed: int) -> Evidence:
@@ -413,7 +415,7 @@ def check_decay_with_kinks(seed: int) -> Evidence:
             ratio = max(crossing.after / crossing.before, 1.0)
             violations += bool((u > bound * ratio).any())
             rejected += bool((u > bound).any())
-    return Evidence(met, met, violations, rejected)
+    return Evidence(met, met, violations, rejected, varies=True)
 
 
 def check_logistic(seed: int) -> Evidence:

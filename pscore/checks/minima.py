@@ -239,7 +239,7 @@ def check_path_in_networks(seed: int) -> Evidence:
         violations += growth < theta / 2 - 1e-8
         margin = max(margin, theta / 2 / growth)
         rejected += slopes(0.0).min().item() < theta / 2
-    return Evidence(tried, met, violations, rejected, margin)
+    return Evidence(tried, met, violations, rejected, margin, varies=True)
 
 
 def _onto_boundary(W: Sequence[Tensor], a: Tensor) -> Weights:
