@@ -1,0 +1,372 @@
+r"""A certificate that keeps the Gauss–Newton term: balls around minima, in ball arithmetic.
+
+Lemma 3 drops the squares ``(dỹ/dt)²``, and no certificate without them holds at a non-zero minimum.
+This one keeps them. With the switches held, the Hessian of the frozen loss φ is that of ``ℓ_λ`` in
+the open cell of switches around W. Let μ be its least eigenvalue at W, and L(ρ) a bound for
+``|D³φ|`` on the ball of radius ρ. If the ball stays in the cell, then
+
+.. math:: ∇²ℓ_λ ≥ (μ - L(ρ) ρ) I \quad\text{on the ball},
+
+and if also ``‖∇ℓ_λ(W)‖ < (μ − L(ρ) ρ/2) ρ``, the ball holds exactly one critical point.
+
+All numbers are enclosures (Arb's balls, through python-flint): floats go in as the rational numbers
+they are, every rounding is accounted for, and a comparison holds only if it holds for every number
+enclosed. Written for networks of a few dozen weights.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from flint import arb, arb_mat, ctx
+from torch import Tensor
+
+from pscore.loss import checked
+from pscore.network import ReLUNetwork
+
+BITS = 128
+
+
+@dataclass(frozen=True)
+class BallCertificate:
+    """What is certain about the ball of one radius around W.
+
+    Attributes:
+        holds: whether everything is proved: one cell of switches, strong convexity, exactly one
+            critical point, which is a strict local minimum.
+        reason: if not, the first step that could not be proved; else empty.
+        radius: ρ.
+        curvature: μ, a lower bound of the frozen Hessian's eigenvalues at W; 0 if none was found.
+        lipschitz: L(ρ), an upper bound.
+        gradient: an upper bound of ``‖∇ℓ_λ(W)‖``.
+        distance: an upper bound of the distance from W to the minimum; infinite if none is proved.
+    """
+
+    holds: bool
+    reason: str
+    radius: float
+    curvature: float
+    lipschitz: float
+    gradient: float
+    distance: float
+
+    @property
+    def convexity(self) -> float:
+        """θ with which ``ℓ_λ`` is strongly convex on the ball; not positive if none is proved."""
+        return self.curvature - self.lipschitz * self.radius
+
+
+class _DataPoint(NamedTuple):
+    """One data point's way through the network, in balls; columns are n×1 matrices."""
+
+    x: list[arb_mat]  # the layers' outputs, the input first
+    z: list[arb_mat]  # the inputs to the activations
+    S: list[list[arb]]  # the switches
+    e: arb_mat
+    certain: bool  # whether all switches are; if not, the lists end where they are not
+
+
+class GaussNewton:
+    """The frozen loss of one network around one point, in ball arithmetic.
+
+    Args:
+        network: the architecture.
+        weights: matrices ``(n_i, n_{i+1})``, of one network.
+        inputs: ``(N, n_0)``.
+        targets: ``(N,)`` or ``(N, n_{H+1})``.
+        weight_decay: λ, not negative.
+
+    Raises:
+        ValueError: for a stack of networks, or bad arrays.
+    """
+
+    def __init__(
+        self,
+        network: ReLUNetwork,
+        weights: Sequence[Tensor],
+        inputs: Tensor,
+        targets: Tensor,
+        weight_decay: float,
+    ) -> None:
+        """Take the point, and compute all that does not depend on a radius."""
+        W, a, f = checked(network, weights, inputs, targets, weight_decay)
+        if W[0].ndim != 2:
+            raise ValueError("weights must be one network's, matrices (n_i, n_{i+1})")
+        self.network, self.weight_decay = network, weight_decay
+        with _precision():
+            self.W = [_exact(matrix) for matrix in W]
+            self.slope = arb(network.negative_slope)
+            self.steepest = arb(max(1.0, abs(network.negative_slope)))
+            self.points = [self._forward(a[:, [i]], f[:, [i]]) for i in range(a.shape[1])]
+            self.norms = [norm_bound(matrix) for matrix in self.W]
+            self.inside = all(point.certain for point in self.points)
+            self.curvature, self.gradient = arb(0), arb("inf")
+            if self.inside:
+                gradient, hessian = self._derivatives()
+                self.hessian = hessian
+                self.gradient = _length(gradient)
+                self.curvature = least_eigenvalue_bound(hessian)
+
+    def _activated(self, layer: int) -> bool:
+        return layer < self.network.depth or self.network.output_relu
+
+    def _forward(self, a: Tensor, f: Tensor) -> _DataPoint:
+        x, zs, switches = [_exact(a)], list[arb_mat](), list[list[arb]]()
+        for layer, matrix in enumerate(self.W):
+            z = matrix.transpose() * x[-1]
+            fed_nothing = all(entry == 0 for entry in x[-1].entries())
+            S: list[arb] = []
+            for entry in z.entries():
+                if not self._activated(layer) or entry > 0:
+                    S.append(arb(1))
+                elif entry < 0 or fed_nothing:
+                    S.append(self.slope)
+                else:
+                    return _DataPoint(x, zs, switches, z, certain=False)
+            switches.append(S)
+            zs.append(z)
+            x.append(arb_mat([[s * entry] for s, entry in zip(S, z.entries(), strict=True)]))
+        return _DataPoint(x, zs, switches, x[-1] - _exact(f), certain=True)
+
+    def _derivatives(self) -> tuple[list[arb], arb_mat]:
+        """The gradient and the Hessian of the frozen regularised loss, as `curvature` has it."""
+        shapes = self.network.shapes
+        starts = np.cumsum([0, *(rows * columns for rows, columns in shapes)]).tolist()
+        m, N = starts[-1], len(self.points)
+        gradient = [arb(0)] * m
+        hessian = [[arb(0)] * m for _ in range(m)]
+        for x, _, S, e, _ in self.points:
+            leaving = [_diagonal(S[-1])]
+            for k in range(len(shapes) - 1, 0, -1):
+                leaving.insert(0, leaving[0] * self.W[k].transpose() * _diagonal(S[k - 1]))
+            jacobian = [
+                [
+                    x[k][p, 0] * leaving[k][o, q]
+                    for k in range(len(shapes))
+                    for p, q in np.ndindex(*shapes[k])
+                ]
+                for o in range(self.network.widths[-1])
+            ]
+            for o, row in enumerate(jacobian):
+                for s in range(m):
+                    gradient[s] += e[o, 0] * row[s] / N
+                    for t in range(m):
+                        hessian[s][t] += row[s] * row[t] / N
+            for j in range(len(shapes)):
+                way = _diagonal(S[j])
+                for k in range(j + 1, len(shapes)):
+                    pull = e.transpose() * leaving[k]
+                    for p, q in np.ndindex(*shapes[j]):
+                        for u, v in np.ndindex(*shapes[k]):
+                            s = starts[j] + p * shapes[j][1] + q
+                            t = starts[k] + u * shapes[k][1] + v
+                            value = x[j][p, 0] * way[u, q] * pull[0, v] / N
+                            hessian[s][t] += value
+                            hessian[t][s] += value
+                    way = _diagonal(S[k]) * self.W[k].transpose() * way
+        flat = [entry for matrix in self.W for entry in matrix.entries()]
+        for s in range(m):
+            gradient[s] += self.weight_decay * flat[s]
+            hessian[s][s] += self.weight_decay
+        return gradient, arb_mat(hessian)
+
+    def lipschitz(self, radius: float) -> arb:
+        """Return L(ρ), a bound of ``|D³φ|`` on the ball of radius ρ around W.
+
+        ``D³φ(X,Y,Z) = 1/N Σ ỹ_X·ỹ_YZ + ỹ_Y·ỹ_XZ + ỹ_Z·ỹ_XY + e·ỹ_XYZ``, each factor bounded by
+        products of the layers' operator norms, no larger than ``s_k = ‖W_k‖_2 + ρ`` on the ball.
+        """
+        with _precision():
+            s = [norm + radius for norm in self.norms]
+            layers = range(len(s))
+            gain = self.steepest ** (self.network.depth + self.network.output_relu)
+            first = _length([_product(s, {k}) for k in layers])
+            second = _row_sum([[_product(s, {j, k}) for k in layers if k != j] for j in layers])
+            third = _length(
+                [
+                    _row_sum(
+                        [
+                            [_product(s, {j, k, i}) for i in layers if i not in (j, k)]
+                            for k in layers
+                            if k != j
+                        ]
+                    )
+                    for j in layers
+                ]
+            )
+            growth = _product(s, set()) - _product(self.norms, set())
+            total = arb(0)
+            for x, _, _, e, _ in self.points:
+                length = _length(x[0].entries())
+                residual = _length(e.entries()) + gain * length * growth
+                total += 3 * (gain * length) ** 2 * first * second
+                total += residual * gain * length * third
+            return total / len(self.points)
+
+    def stays_in_cell(self, radius: float) -> bool:
+        """Return whether it is certain that no switch changes within the ball of radius ρ.
+
+        Within the cell, a layer's output moves by at most ``δ_0 = 0``,
+        ``δ_{k+1} = c (ρ |x_k| + (‖W_k‖_2 + ρ) δ_k)``, and the input to an activation by at most
+        ``ρ |x_k| + (|w| + ρ) δ_k``, w being that unit's weights. If this is less than its size for
+        all units and all data, no switch can be the first to change.
+        """
+        if not self.inside:
+            return False
+        with _precision():
+            return all(self._one_stays(point, radius) for point in self.points)
+
+    def _one_stays(self, point: _DataPoint, radius: float) -> bool:
+        delta = arb(0)
+        for layer, matrix in enumerate(self.W):
+            if all(entry == 0 for entry in point.x[layer].entries()) and delta == 0:
+                continue  # fed nothing, in the whole cell
+            length = _length(point.x[layer].entries())
+            if self._activated(layer):
+                columns = matrix.transpose().tolist()
+                for z, w in zip(point.z[layer].entries(), columns, strict=True):
+                    if not abs(z) > radius * length + (_length(w) + radius) * delta:
+                        return False
+            if all(entry == 0 for entry in point.S[layer]):
+                delta = arb(0)  # all units are off, and stay so
+            else:
+                delta = self.steepest * (radius * length + (self.norms[layer] + radius) * delta)
+        return True
+
+    def ball(self, radius: float) -> BallCertificate:
+        """Say what is certain about the closed ball of radius ρ around W.
+
+        Args:
+            radius: ρ, positive.
+
+        Raises:
+            ValueError: for a radius that is not a positive number.
+        """
+        if not 0 < radius < float("inf"):
+            raise ValueError(f"radius must be a positive number, not {radius}")
+        L = self.lipschitz(radius) if self.inside else arb("inf")
+        with _precision():
+            mean = self.curvature - L * radius / 2
+            checks = {
+                "a switch changes at the point, or too near to tell": self.inside,
+                "the frozen Hessian is not certain to be positive definite": self.curvature > 0,
+                "the ball may leave the cell of switches": self.stays_in_cell(radius),
+                "the curvature may vanish in the ball": self.curvature - L * radius > 0,
+                "the gradient may be too large for a critical point": self.gradient < mean * radius,
+            }
+            reason = next((words for words, certain in checks.items() if not certain), "")
+            return BallCertificate(
+                holds=not reason,
+                reason=reason,
+                radius=radius,
+                curvature=_down(self.curvature),
+                lipschitz=_up(L),
+                gradient=_up(self.gradient),
+                distance=float("inf") if reason else _up(self.gradient / mean),
+            )
+
+    def largest_ball(self, steps: int = 30) -> BallCertificate:
+        """Return the certificate with the largest radius that a bisection finds.
+
+        Args:
+            steps: of the bisection, at least 1; each halves the doubt about the radius' logarithm.
+
+        Returns:
+            a certificate that holds; or, if none is found, one that does not.
+        """
+        best = self.ball(1e-6)
+        low, high = (1e-6, 1e3) if best.holds else (1e-12, 1e-6)
+        for _ in range(steps):
+            middle = (low * high) ** 0.5
+            tried = self.ball(middle)
+            if tried.holds:
+                best, low = tried, middle
+            else:
+                high = middle
+        return best
+
+
+def least_eigenvalue_bound(matrix: arb_mat) -> arb:
+    """Return a lower bound of the eigenvalues of a symmetric matrix, or 0 if none above 0 is found.
+
+    An eigenvalue computed in floats proposes it, an LDLᵀ decomposition in balls proves it: if
+    all pivots of ``A − μI`` are certain to be positive, all eigenvalues of A exceed μ.
+    """
+    middle = np.array([[float(entry.mid()) for entry in row] for row in matrix.tolist()])
+    values = np.linalg.eigvalsh((middle + middle.T) / 2)
+    proposed = float(values[0]) - 1e-10 * float(np.abs(values).max())
+    shifted = matrix - proposed * _diagonal([arb(1)] * matrix.nrows())
+    return arb(proposed) if proposed > 0 and is_positive_definite(shifted) else arb(0)
+
+
+def is_positive_definite(matrix: arb_mat) -> bool:
+    """Return whether every symmetric matrix enclosed is certain to be positive definite."""
+    rows = matrix.tolist()
+    for k, pivot in enumerate(rows):
+        if not pivot[k] > 0:
+            return False
+        for row in rows[k + 1 :]:
+            factor = row[k] / pivot[k]
+            row[k:] = [x - factor * y for x, y in zip(row[k:], pivot[k:], strict=True)]
+    return True
+
+
+def norm_bound(matrix: arb_mat) -> arb:
+    """Return an upper bound of a matrix's operator norm, all but equal to it.
+
+    The float's singular value, raised a little, is proved by ``s² I − WᵀW > 0``; where that is not
+    certain, the Euclidean norm is taken.
+    """
+    middle = np.array([[float(entry.mid()) for entry in row] for row in matrix.tolist()])
+    euclidean = _length(matrix.entries())
+    proposed = arb(float(np.linalg.norm(middle, 2)) * (1 + 1e-10))
+    gram = (
+        matrix.transpose() * matrix
+        if matrix.ncols() <= matrix.nrows()
+        else matrix * matrix.transpose()
+    )
+    over = proposed**2 * _diagonal([arb(1)] * gram.nrows()) - gram
+    return proposed if is_positive_definite(over) else euclidean
+
+
+def _precision() -> AbstractContextManager:
+    return ctx.workprec(BITS)
+
+
+def _exact(values: Tensor) -> arb_mat:
+    return arb_mat([[arb(x) for x in row] for row in values.double().tolist()])
+
+
+def _diagonal(entries: Sequence[arb]) -> arb_mat:
+    n = len(entries)
+    return arb_mat([[entries[i] if i == j else arb(0) for j in range(n)] for i in range(n)])
+
+
+def _length(entries: Sequence[arb]) -> arb:
+    return sum((x * x for x in entries), arb(0)).sqrt()
+
+
+def _product(factors: Sequence[arb], without: set[int]) -> arb:
+    result = arb(1)
+    for k, factor in enumerate(factors):
+        if k not in without:
+            result *= factor
+    return result
+
+
+def _row_sum(rows: Sequence[Sequence[arb]]) -> arb:
+    """The largest row sum of a matrix without negative entries: no eigenvalue exceeds it."""
+    largest = arb(0)
+    for row in rows:
+        largest = largest.max(sum(row, arb(0)))
+    return largest
+
+
+def _down(x: arb) -> float:
+    return float(np.nextafter(float(x.lower()), -np.inf))
+
+
+def _up(x: arb) -> float:
+    return float(np.nextafter(float(x.upper()), np.inf))

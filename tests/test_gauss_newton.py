@@ -1,0 +1,104 @@
+"""Ball arithmetic against float64, and what it refuses."""
+
+import pytest
+import torch
+from flint import arb, arb_mat
+from instances import ARCHITECTURES, random_instance
+
+from pscore.curvature import flatten, frozen_hessian
+from pscore.gauss_newton import (
+    GaussNewton,
+    is_positive_definite,
+    least_eigenvalue_bound,
+    norm_bound,
+)
+from pscore.loss import gradient
+from pscore.network import ReLUNetwork
+
+
+@pytest.mark.parametrize(("widths", "output_relu", "slope"), ARCHITECTURES)
+def test_hessian_and_gradient_are_those_of_the_float_code(widths, output_relu, slope):
+    network, W, a, f = random_instance(
+        widths, output_relu=output_relu, slope=slope, points=3, seed=3
+    )
+    around = GaussNewton(network, W, a, f, 0.1)
+    assert around.inside
+    rows = [[float(x) for x in row] for row in around.hessian.tolist()]
+    enclosed = torch.tensor(rows, dtype=torch.float64)
+    expected = frozen_hessian(network, W, a, f, 0.1)
+    torch.testing.assert_close(enclosed, expected, rtol=1e-12, atol=1e-12)
+    norm = flatten(gradient(network, W, a, f, 0.1)).norm().item()
+    assert float(around.gradient) == pytest.approx(norm, rel=1e-12)
+
+
+def test_enclosures_hold_the_exact_gradient_and_are_narrow():
+    network = ReLUNetwork((1, 1, 1), output_relu=False)
+    one = torch.ones(1, 1, dtype=torch.float64)
+    around = GaussNewton(network, (0.5 * one, 3 * one), one, one[0], 0.25)
+    # e = 1/2; (e v + λ w, e w + λ v) = (13/8, 1)
+    assert around.gradient.overlaps((arb(13) ** 2 / 64 + 1).sqrt())
+    assert float(around.gradient.rad()) < 1e-30
+    # v² + λ, w² + λ, wv + e
+    exact = [[9.25, 2.0], [2.0, 0.5]]
+    assert all(around.hessian[i, j].contains(arb(exact[i][j])) for i in range(2) for j in range(2))
+
+
+def test_eigenvalue_bound_is_below_and_near():
+    matrix = arb_mat([[2, 1], [1, 2]])
+    bound = least_eigenvalue_bound(matrix)
+    assert arb(1) - 1e-8 < bound < 1
+    assert is_positive_definite(matrix)
+    assert least_eigenvalue_bound(arb_mat([[1, 2], [2, 1]])) == 0
+    assert not is_positive_definite(arb_mat([[1, 1], [1, 1]]))  # semidefinite
+    assert not is_positive_definite(arb_mat([[arb(0, 1e-30)]]))  # not certain
+
+
+def test_norm_bound_is_above_and_near():
+    for rows in ([[3, 0], [0, 4], [0, 0]], [[1, 2, 3]], [[1, 1], [1, 1]]):
+        values = torch.tensor(rows, dtype=torch.float64)
+        exact = torch.linalg.matrix_norm(values, 2).item()
+        bound = float(norm_bound(arb_mat(rows)))
+        assert exact * (1 - 1e-15) < bound < exact * (1 + 1e-9)
+    assert norm_bound(arb_mat([[0, 0]])) == 0
+
+
+def test_a_layer_that_nothing_feeds_is_no_obstacle():
+    """Both units of layer 1 are off at the second data point: layer 2 is fed nothing there."""
+    network = ReLUNetwork((1, 1, 1, 1), output_relu=False)
+    one = torch.ones(1, 1, dtype=torch.float64)
+    a, f = torch.tensor([[1.0], [-1.0]]).double(), torch.tensor([1.0, 0.0]).double()
+    around = GaussNewton(network, (one, one, one), a, f, 0.1)
+    assert around.inside
+    assert around.stays_in_cell(0.3)
+    assert not around.stays_in_cell(1.1)
+
+
+def test_points_on_a_boundary_are_refused():
+    network = ReLUNetwork((2, 1, 1), output_relu=False)
+    W = (torch.tensor([[0.2], [0.0]]).double(), torch.tensor([[0.2]]).double())
+    a, f = torch.tensor([[0.0, 1.0]]).double(), torch.zeros(1).double()
+    ball = GaussNewton(network, W, a, f, 0.1).largest_ball()
+    assert not ball.holds
+    assert "a switch changes at the point" in ball.reason
+    assert ball.distance == float("inf")
+
+
+def test_a_large_gradient_is_refused():
+    network = ReLUNetwork((1, 1, 1), output_relu=False)
+    one = torch.ones(1, 1, dtype=torch.float64)
+    ball = GaussNewton(network, (one, one), one, one[0], 0.5).ball(0.01)
+    assert not ball.holds
+    assert "gradient" in ball.reason
+
+
+@pytest.mark.parametrize("radius", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_bad_radius_is_refused(radius):
+    network, W, a, f = random_instance((1, 1, 1))
+    with pytest.raises(ValueError, match="radius must be a positive number"):
+        GaussNewton(network, W, a, f, 0.1).ball(radius)
+
+
+def test_stacks_are_refused():
+    network, W, a, f = random_instance((1, 1, 1), stack=(3,))
+    with pytest.raises(ValueError, match="weights must be one network's"):
+        GaussNewton(network, W, a, f, 0.1)
