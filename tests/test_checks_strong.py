@@ -25,6 +25,7 @@ LEAST_MET = {
     "strong-minima-idle": 2000,
     "strong-minima-width-one": 100,
     "strong-minima-radial": 20,
+    "strong-minima-decay": 200,
     "strong-minima-lipschitz": 1000,
     "strong-minima-cell": 1000,
     "strong-minima-ball": 1000,
