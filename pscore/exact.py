@@ -71,7 +71,7 @@ def escape_threshold(
     """
     H, y = network.depth, network(weights, inputs)
     A, B = (targets * y).mean(-1), y.square().mean(-1)
-    P = torch.stack([squared_norm([W]).sqrt() for W in weights]).prod(0)
+    P = torch.stack([squared_norm((W,)).sqrt() for W in weights]).prod(0)
     reached = A > 0
     A, B, P = (torch.where(reached, x, 1.0) for x in (A, B, P))
     value = threshold_constant(H) * (A ** (2 * H) / (B ** (H - 1) * P**2)) ** (1 / (H + 1))

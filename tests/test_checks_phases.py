@@ -146,5 +146,5 @@ def test_ascents_find_the_threshold_of_one_hidden_layer():
     a = torch.tensor([[1.0], [-1.0], [0.5]]).double()
     f = torch.tensor([1.0, -3.0, 1.0]).double()
     network = ReLUNetwork((1, 2, 1), False)
-    found = phases.searched_threshold(network, a, f, starts=4)
+    found = phases.searched_threshold(network, a, f, starts=12, steps=100)
     assert found == pytest.approx(1.0, rel=1e-3) and found <= 1 + 1e-12

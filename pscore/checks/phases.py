@@ -89,12 +89,11 @@ def check_scaling(seed: int) -> Evidence:
             before = regularized_loss(network, W, a, f, decay)
             after = regularized_loss(network, V, x, g, factor * decay)
             wrong = (after / (c**2 * before) - 1).abs() > ROUNDING
-            kappa, scaled = (
-                {k: 1.0 - seen.margin for k, seen in certify(network, *problem, 1.0).items()}
-                for problem in ((W, a, f), (V, x, g))
-            )
-            for k, bound in kappa.items():
-                wrong |= (scaled[k] - factor * bound).abs() > 1e-8 * (factor * bound + 1)
+            old, new = certify(network, W, a, f, 1.0), certify(network, V, x, g, 1.0)
+            for name, seen in old.items():
+                kappa = torch.as_tensor(1.0 - seen.margin)
+                scaled = torch.as_tensor(1.0 - new[name].margin)
+                wrong |= (scaled - factor * kappa).abs() > 1e-8 * (factor * kappa + 1)
             step, size = 1e-3 / decay, (c / b) ** (1 / (network.depth + 1))
             ends = []
             for start, *data, rate, held in (
@@ -161,7 +160,7 @@ def gains(network: ReLUNetwork, W: Weights, a: Tensor, f: Tensor, decay: Tensor)
     W = tuple(w / flatten([w]).norm(dim=-1)[:, None, None] for w in W)
     best = torch.full_like(decay, -torch.inf)
     for s in SCALES:
-        V = [s * w for w in W]
+        V = tuple(s * w for w in W)
         value = regularized_loss(network, V, a, f, 0.0) + decay / 2 * squared_norm(V)
         best = torch.maximum(best, f.square().mean(-1) / 2 - value)
     return best
@@ -426,7 +425,7 @@ def compared(seed: int, problems: int = 6, starts: int = 16, width: int = 6) -> 
             decay = share * whole
             W = _random(network, starts, 1, draw)[0]
             problem, states = descend(
-                network, W, a, f, weight_decay=decay, learning_rate=0.1, steps=150
+                network, W, a, f, weight_decay=decay, learning_rate=0.1, steps=int(150 + 20 / share)
             )
             *_, last = states
             W = find_critical_points(network, last.W, a, f, decay, steps=15)[0]
