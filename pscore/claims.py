@@ -25,6 +25,7 @@ from pscore.checks import (
     pieces,
     sharper,
     smoothness,
+    strong,
 )
 
 LEDGER: tuple[Claim, ...] = tuple(
@@ -42,6 +43,7 @@ LEDGER: tuple[Claim, ...] = tuple(
         images,
         sharper,
         origin,
+        strong,
     )
     for claim in topic.CLAIMS
 )

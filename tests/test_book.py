@@ -36,6 +36,7 @@ COMPARED_AT_LEAST = {
     "experiments/your-network.ipynb": 4,
     "discussion/sharper-sets.ipynb": 12,
     "discussion/nothing-but-the-origin.ipynb": 15,
+    "discussion/strong-minima.ipynb": 12,
     "back/claims.ipynb": 3,
 }
 SKIPPED_BY_NBVAL = {"nbval-skip", "nbval-ignore-output"}

@@ -80,4 +80,23 @@ CLAIMS = [
         check=check_scale_invariance,
         variant="c⁻¹ in place of c⁻²",
     ),
+    Claim(
+        "fig-cifar10-start",
+        "Figure 2, CIFAR10: the path is convex from the first step to the last",
+        "experiments/cifar",
+        "inconclusive",
+        "At step 0 a batch's loss curves downwards, that of twenty batches upwards; one trial of "
+        "11 epochs and two of one are stored, of the paper's twenty of 65.",
+        functions=("pscore.probe.CurvatureProbe", "pscore.probe.measure_mean"),
+        uses=("eq-17",),
+    ),
+    Claim(
+        "fig-mnist-dense",
+        "the share of the loss after t_0 depends on how often the curvature is measured",
+        "experiments/mnist",
+        "observed",
+        "Ten of the hundred trials on MNIST, with every step measured.",
+        functions=("pscore.training.loss_share",),
+        uses=("eq-20",),
+    ),
 ]
