@@ -440,7 +440,7 @@ def check_convex(seed: int) -> Evidence:
     """No network of one hidden layer goes below the bound, which the convex programme attains.
 
     The bound is computed from the data in rational numbers, the value too; the networks are where
-    descents end, with as many units again as the solution or not. Met are the problems whose gap
+    descents of width six end. Met are the problems whose gap
     is below 1e-9. The variant tests the dual constraint at the inputs' directions only.
     """
     tried = met = violations = rejected = 0
