@@ -79,6 +79,9 @@ def test_kink_from_both_sides():
         there = regularized_loss(network, (first, W[1]), a, f, decay).item()
         assert (there - here) / abs(side) == pytest.approx(slope, rel=1e-3)
     assert f[1].item() == pytest.approx(0.3111, abs=5e-5)
+    directions = torch.tensor([[3.0, 3.0, 5.0], [0.0, 1.0, -1.0]], dtype=torch.float64)
+    bends = [float(X @ K @ X) for X, K in zip(directions, strong.kink_hessians(), strict=True)]
+    assert bends == pytest.approx([-0.49, -0.58])
 
 
 @pytest.mark.claim("strong-minima-idle")
