@@ -22,6 +22,7 @@ from pscore.checks import (
     minima,
     notation,
     origin,
+    phases,
     pieces,
     sharper,
     smoothness,
@@ -44,6 +45,7 @@ LEDGER: tuple[Claim, ...] = tuple(
         sharper,
         origin,
         strong,
+        phases,
     )
     for claim in topic.CLAIMS
 )
