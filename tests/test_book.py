@@ -34,7 +34,7 @@ COMPARED_AT_LEAST = {
     "experiments/cifar.ipynb": 5,
     "experiments/tables.ipynb": 3,
     "experiments/your-network.ipynb": 4,
-    "discussion/sharper-sets.ipynb": 12,
+    "discussion/sharper-sets.ipynb": 10,
     "discussion/nothing-but-the-origin.ipynb": 15,
     "discussion/strong-minima.ipynb": 12,
     "discussion/phase-diagram.ipynb": 10,
