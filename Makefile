@@ -26,7 +26,7 @@ help: ## list these commands
 
 .PHONY: book
 book: $(READY) ## execute the chapters and build the pages into _build/html
-	@$(PY) tools/book.py
+	@OMP_NUM_THREADS=1 $(PY) tools/book.py
 
 .PHONY: test
 test: $(READY) ## linter, types, tests, and each chapter's outputs against a fresh run
@@ -38,7 +38,7 @@ test: $(READY) ## linter, types, tests, and each chapter's outputs against a fre
 
 .PHONY: refresh
 refresh: $(READY) ## re-execute every chapter and store its outputs in place
-	@$(PY) tools/refresh.py
+	@OMP_NUM_THREADS=1 $(PY) tools/refresh.py
 
 .PHONY: portable
 portable: $(READY) ## compare stored outputs under other thread counts and instruction sets
