@@ -111,17 +111,10 @@ def measure(
     gradients = torch.autograd.grad(loss, free, create_graph=True, allow_unused=True)
     weights = _flat(free, free)
     g = _flat(gradients, free) + weight_decay * weights
-    squared_norm = torch.dot(g, g).item()
-    if not math.isfinite(squared_norm):
-        raise FloatingPointError(f"the squared norm of the gradient is {squared_norm}")
-
+    squared_norm = _squared_norm(g)
     hessian_g = _flat(_hessian_product(gradients, free, g), free) + weight_decay * g
-    second = 2 * torch.dot(g, hessian_g).item()
-    measurement = Measurement(
-        loss=value + weight_decay / 2 * torch.dot(weights, weights).item(),
-        squared_gradient_norm=squared_norm,
-        curvature=second / squared_norm if squared_norm > 0 else math.nan,
-    )
+    value += weight_decay / 2 * torch.dot(weights, weights).item()
+    measurement = _measurement(value, squared_norm, g, hessian_g)
     by_parameter = dict(zip(map(id, free), gradients, strict=True))
     found = [by_parameter.get(id(parameter)) for parameter in parameters]
     return measurement, [None if gradient is None else gradient.detach() for gradient in found]
@@ -171,22 +164,17 @@ def measure_mean(
             value, g = _mean_gradient(losses, free)
         weights = _flat(free, free)
         g += weight_decay * weights
-        squared_norm = torch.dot(g, g).item()
-        for name, number in (("loss", value), ("squared norm of the gradient", squared_norm)):
-            if not math.isfinite(number):
-                raise FloatingPointError(f"the {name} is {number}")
+        if not math.isfinite(value):
+            raise FloatingPointError(f"the loss is {value}")
+        squared_norm = _squared_norm(g)
         with torch.random.fork_rng(devices), CheapTwice():
             hessian_g = _mean_hessian_product(losses, free, g) + weight_decay * g
     finally:
         with torch.no_grad():
             for name, buffer in model.named_buffers():
                 buffer.copy_(buffers[name])
-    second = 2 * torch.dot(g, hessian_g).item()
-    return Measurement(
-        loss=value + weight_decay / 2 * torch.dot(weights, weights).item(),
-        squared_gradient_norm=squared_norm,
-        curvature=second / squared_norm if squared_norm > 0 else math.nan,
-    )
+    value += weight_decay / 2 * torch.dot(weights, weights).item()
+    return _measurement(value, squared_norm, g, hessian_g)
 
 
 class CurvatureProbe:
@@ -291,6 +279,21 @@ class CurvatureProbe:
         record = Record(step, *measurement)
         self.records.append(record)
         return record
+
+
+def _squared_norm(g: Tensor) -> float:
+    """Return ‖g‖², known to be finite before anything is differentiated once more."""
+    squared_norm = torch.dot(g, g).item()
+    if not math.isfinite(squared_norm):
+        raise FloatingPointError(f"the squared norm of the gradient is {squared_norm}")
+    return squared_norm
+
+
+def _measurement(loss: float, squared_norm: float, g: Tensor, hessian_g: Tensor) -> Measurement:
+    """Put together the regularised loss, its gradient and the Hessian times it."""
+    second = 2 * torch.dot(g, hessian_g).item()
+    curvature = second / squared_norm if squared_norm > 0 else math.nan
+    return Measurement(loss, squared_norm, curvature)
 
 
 def _mean_gradient(
