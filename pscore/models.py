@@ -13,7 +13,7 @@ from torch.nn import functional
 from pscore.seeds import torch_generator
 
 
-def lenet5(classes: int = 10) -> nn.Sequential:
+def lenet5(classes: int = 10, batch_norm: bool = False) -> nn.Sequential:
     """Return LeNet-5 with ReLU: 61,706 parameters for 10 classes.
 
     Two convolutions of 5 x 5, to 6 channels (padded, so that the size stays) and to 16, each
@@ -21,21 +21,22 @@ def lenet5(classes: int = 10) -> nn.Sequential:
     ``classes``. It maps images (N, 1, 28, 28) to logits (N, classes). LeCun and others (1998) had
     sigmoid-like units, trained subsampling and a sparse second convolution; this is the form that
     carries the name today, all weights trained and all piecewise linear.
+
+    With ``batch_norm`` there is one before each ReLU, 452 parameters more. The layers keep their
+    biases, which then change nothing but the weight decay: so both forms have the same first
+    weights, batch norm drawing none.
     """
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(6, 16, 5),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(16 * 5 * 5, 120),
-        nn.ReLU(),
-        nn.Linear(120, 84),
-        nn.ReLU(),
-        nn.Linear(84, classes),
-    )
+    layers: list[nn.Module] = []
+    for inputs, outputs, padding in ((1, 6, 2), (6, 16, 0)):
+        layers.append(nn.Conv2d(inputs, outputs, 5, padding=padding))
+        layers += [nn.BatchNorm2d(outputs)] if batch_norm else []
+        layers += [nn.ReLU(), nn.MaxPool2d(2)]
+    layers.append(nn.Flatten())
+    for inputs, outputs in ((16 * 5 * 5, 120), (120, 84)):
+        layers.append(nn.Linear(inputs, outputs))
+        layers += [nn.BatchNorm1d(outputs)] if batch_norm else []
+        layers.append(nn.ReLU())
+    return nn.Sequential(*layers, nn.Linear(84, classes))
 
 
 class ResidualBlock(nn.Module):
@@ -45,15 +46,16 @@ class ResidualBlock(nn.Module):
         width: the channels, of input and output alike.
         halve: whether the block ends in 2 x 2 average pooling, so that only what comes after it
             works at half the resolution.
+        batch_norm: False leaves the batch norms BN out and gives the convolutions biases.
     """
 
-    def __init__(self, width: int, halve: bool = False) -> None:
+    def __init__(self, width: int, halve: bool = False, batch_norm: bool = True) -> None:
         """Make the layers."""
         super().__init__()
         self.body = nn.Sequential(
-            *_convolution_and_norm(width, width, 3),
+            *_convolution_and_norm(width, width, 3, batch_norm),
             nn.ReLU(),
-            *_convolution_and_norm(width, width, 3),
+            *_convolution_and_norm(width, width, 3, batch_norm),
         )
         self.halve = halve
 
@@ -63,7 +65,7 @@ class ResidualBlock(nn.Module):
         return functional.avg_pool2d(out, 2) if self.halve else out
 
 
-def resnet22(classes: int = 10, channels: int = 3) -> nn.Sequential:
+def resnet22(classes: int = 10, channels: int = 3, batch_norm: bool = True) -> nn.Sequential:
     """Return the residual network of 22 layers: 295,498 parameters for 10 classes.
 
     It maps images (N, channels, H, W), 32 x 32 in the experiments and at least 4 x 4, to logits
@@ -73,22 +75,35 @@ def resnet22(classes: int = 10, channels: int = 3) -> nn.Sequential:
     their width, batch norm and ReLU, and their first block ends in pooling. So there are
     1 + 18 + 2 + 1 layers with weights. The paper took its network from the code published with
     Finlay, Oberman and Abbasi (2018), whose details these are.
+
+    Without ``batch_norm`` all of them are left out. The convolutions that had one get a bias in its
+    place, which starts at zero as the batch norm's own does: so both forms have the same first
+    weights. The factor of a batch norm has no successor, a convolution being able to do the same;
+    294,730 parameters are left.
     """
-    stem = nn.Conv2d(channels, 16, 3, padding=1), nn.BatchNorm2d(16, affine=False), nn.ReLU()
+    stem: list[nn.Module] = [nn.Conv2d(channels, 16, 3, padding=1)]
+    stem += [nn.BatchNorm2d(16, affine=False)] if batch_norm else []
     stages: list[nn.Module] = []
     for narrow, width in ((16, 16), (16, 32), (32, 64)):
         wider = width > narrow
         if wider:
-            stages += [*_convolution_and_norm(narrow, width, 1), nn.ReLU()]
-        stages += [ResidualBlock(width, halve=wider), ResidualBlock(width), ResidualBlock(width)]
+            stages += [*_convolution_and_norm(narrow, width, 1, batch_norm), nn.ReLU()]
+        stages += [
+            ResidualBlock(width, wider and first, batch_norm) for first in (True, False, False)
+        ]
     head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, classes)
-    return nn.Sequential(*stem, *stages, *head)
+    return nn.Sequential(*stem, nn.ReLU(), *stages, *head)
 
 
-def _convolution_and_norm(inputs: int, outputs: int, size: int) -> tuple[nn.Module, nn.Module]:
-    """Return a convolution that keeps the resolution, without bias, and its batch norm."""
+def _convolution_and_norm(
+    inputs: int, outputs: int, size: int, batch_norm: bool
+) -> list[nn.Module]:
+    """Return a convolution that keeps the resolution, and its batch norm or a bias at zero."""
     convolution = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False)
-    return convolution, nn.BatchNorm2d(outputs)
+    if batch_norm:
+        return [convolution, nn.BatchNorm2d(outputs)]
+    convolution.bias = nn.Parameter(torch.zeros(outputs))  # drawn, it would shift all later draws
+    return [convolution]
 
 
 def initialized(build: Callable[[], nn.Module], seed: int) -> nn.Module:

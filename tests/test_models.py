@@ -1,5 +1,8 @@
 """The networks of the image experiments: their sizes, and their first weights."""
 
+from functools import partial
+
+import pytest
 import torch
 from torch import nn
 
@@ -107,3 +110,26 @@ def test_first_weights_are_torchs_default():
             for values in (layer.weight, layer.bias):
                 assert values.abs().max() <= bound
             assert layer.weight.abs().max() > 0.9 * bound
+
+
+@pytest.mark.parametrize(("build", "norms"), [(lenet5, 4), (resnet22, 21)])
+def test_first_weights_are_the_same_with_and_without_batch_norm(build, norms):
+    """Layer by layer; what only one form has starts where it changes nothing."""
+    forms = [initialized(partial(build, batch_norm=kept), 3) for kept in (False, True)]
+    layers = [[m for m in form.modules() if isinstance(m, nn.Conv2d | nn.Linear)] for form in forms]
+    assert len(layers[0]) == len(layers[1])
+    for plain, normed in zip(*layers, strict=True):
+        assert torch.equal(plain.weight, normed.weight)
+        bias = torch.zeros(len(plain.weight)) if normed.bias is None else normed.bias
+        assert torch.equal(plain.bias, bias.double())
+    kinds = nn.BatchNorm1d | nn.BatchNorm2d
+    found = [[m for m in form.modules() if isinstance(m, kinds)] for form in forms]
+    assert [len(f) for f in found] == [0, norms]
+    for norm in found[1]:
+        assert norm.weight is None or (norm.weight == 1).all() and (norm.bias == 0).all()
+
+
+def test_batch_norm_changes_the_counts_by_what_it_has():
+    assert count(lenet5(batch_norm=True)) == count(lenet5()) + 2 * (6 + 16 + 120 + 84) == 62_158
+    factors = 3 * 2 * (16 + 32 + 64) + 32 + 64  # each shift has a bias in its place
+    assert count(resnet22(batch_norm=False)) == count(resnet22()) - factors == 294_730
