@@ -1,8 +1,8 @@
 r"""One training run by stochastic gradient descent, with its curvature, and what is read off it.
 
-The loss is the mean softmax cross-entropy plus :math:`\frac\lambda2\|W\|^2` over all weights and
-biases; each step takes one mini-batch and the plain step
-:math:`W \leftarrow W - \eta\nabla\ell_\lambda(W)`, without momentum or augmentation.
+The loss is the mean softmax cross-entropy, or half the mean square of the error as in the theory,
+plus :math:`\frac\lambda2\|W\|^2` over all weights and biases; each step takes one mini-batch and
+the plain step :math:`W \leftarrow W - \eta\nabla\ell_\lambda(W)`, without momentum or augmentation.
 """
 
 import itertools
@@ -29,6 +29,34 @@ from pscore.seeds import torch_generator
 
 # How many images the test set is classified by at a time, to bound the memory.
 TEST_BATCH = 1000
+
+
+def squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
+    r"""Return :math:`\frac1{2N}\sum_i\|y_i - u_i\|^2`, with :math:`u_i` the label as a unit vector.
+
+    The training error of the theory, whose target is 1 for the image's class and 0 for the others:
+    the squares are summed over the classes, halved, and averaged over the images alone.
+
+    Args:
+        outputs: :math:`y_i`, (N, classes).
+        labels: (N,), whole numbers from 0.
+    """
+    targets = functional.one_hot(labels, outputs.shape[1]).to(outputs)
+    return (outputs - targets).square().sum() / (2 * len(labels))
+
+
+# What a network is trained by: from outputs (N, classes) and labels (N,) to a scalar.
+CROSS_ENTROPY = "cross-entropy"
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    CROSS_ENTROPY: functional.cross_entropy,
+    "squared": squared_error,
+}
+
+
+def check_loss(loss: str) -> None:
+    """Refuse a loss that is not one of `LOSSES`."""
+    if loss not in LOSSES:
+        raise ValueError(f"loss must be one of {', '.join(LOSSES)}, not {loss!r}")
 
 
 class Share(NamedTuple):
@@ -103,6 +131,7 @@ def train(
     epochs: int,
     learning_rate: float,
     weight_decay: float,
+    loss: str = CROSS_ENTROPY,
     batch_size: int = 128,
     drop_epoch: int = 0,
     drop_factor: float = 0.2,
@@ -145,6 +174,7 @@ def train(
         epochs: passes through the training set.
         learning_rate: :math:`\eta > 0`.
         weight_decay: :math:`\lambda \ge 0`.
+        loss: "cross-entropy", of the outputs' softmax; or "squared", see `squared_error`.
         batch_size: images a step.
         drop_epoch: after how many epochs the learning rate is multiplied by ``drop_factor``; 0 is
             never.
@@ -165,6 +195,7 @@ def train(
             ``checkpoint_path`` holds another run.
         DivergedError: if a loss or a logged gradient is not finite, naming seed and step.
     """
+    check_loss(loss)
     _check_rates(learning_rate, drop_factor)
     _check_whole(1, epochs=epochs, batch_size=batch_size)
     _check_whole(0, drop_epoch=drop_epoch, whole_every=whole_every, whole_images=whole_images)
@@ -196,6 +227,8 @@ def train(
         "dtype": str(dtype),
         "memory_format": str(memory_format),
     }
+    if loss != CROSS_ENTROPY:  # a checkpoint from when there was no other is still this run's
+        settings["loss"] = loss
     whole: list[Record] = []
     seconds = 0.0
     if checkpoint_path is not None and checkpoint_path.exists():
@@ -205,7 +238,7 @@ def train(
 
     def loss_of(chosen: Tensor | slice) -> Tensor:
         images = data.train_images[chosen].contiguous(memory_format=memory_format)
-        return functional.cross_entropy(model(images), data.train_labels[chosen])
+        return LOSSES[loss](model(images), data.train_labels[chosen])
 
     def whole_losses() -> Iterator[tuple[Tensor, float]]:
         images = whole_images or len(data.train_labels)
@@ -223,8 +256,8 @@ def train(
                 whole.append(Record(probe.step, *measurement))
             optimizer.zero_grad()
             with probe.forward():
-                loss = loss_of(chosen.to(target))
-            probe.backward(loss)
+                error = loss_of(chosen.to(target))
+            probe.backward(error)
             optimizer.step()
             if checkpoint_path is not None and probe.step % epoch_steps == 0:
                 tables = {"batch": _array(probe.records), "whole": _array(whole)}
@@ -233,10 +266,10 @@ def train(
                 checkpoint.save(checkpoint_path, model, state, settings)
         if not all(weights.isfinite().all() for weights in model.parameters()):
             raise FloatingPointError(f"step {total}: a weight is not finite")
-    except FloatingPointError as error:
+    except FloatingPointError as failure:
         remedy = "try a smaller learning_rate"
         kept = _trajectory(probe.records, whole)
-        raise DivergedError(f"seed {seed}, {error}: {remedy}", kept) from None
+        raise DivergedError(f"seed {seed}, {failure}: {remedy}", kept) from None
     seconds = time.perf_counter() - start
     return Run(seed, _trajectory(probe.records, whole), accuracy(model, data), total, seconds)
 

@@ -43,6 +43,10 @@ TRAJECTORY_COLUMNS = ("seed", "step", "loss", "curvature")
 # Parameters that say how much to run, or where, and not what: a batch may be continued with others.
 NOT_OF_THE_BATCH = frozenset({"trials", "first_seed", "results_dir", "data_dir", "device"})
 
+# Image experiments stored before they could choose their loss had this one.
+IMAGE_EXPERIMENTS = ("mnist", "cifar")
+FIRST_LOSS = {"loss": "cross-entropy"}
+
 # What IPython puts beside a notebook's own names.
 _IPYTHON_NAMES = frozenset({"In", "Out", "exit", "quit", "get_ipython", "open", "display"})
 
@@ -257,11 +261,13 @@ class ResultStore:
             )
         for name in ("experiment", "dataset", "data_digest", "parameters"):
             old, new = stored[name], json.loads(json.dumps(self.provenance[name]))
+            if name == "parameters" and FIRST_LOSS.keys() <= new.keys():
+                old = FIRST_LOSS | old
             if old != new:
                 raise ValueError(
                     f"results_dir holds runs with {_difference(name, old, new)}{remedy}"
                 )
-        self.trials = pd.read_parquet(self.folder / "trials.parquet")
+        self.trials = _trials(self.folder / "trials.parquet", self.experiment)
         trajectories = pd.read_parquet(self.folder / "trajectories.parquet")
         self.trajectories = trajectories[trajectories["seed"].isin(self.finished)]
         if stored["commit"] != self.provenance["commit"]:
@@ -288,6 +294,9 @@ def stored(name: str) -> Stored:
     Args:
         name: the batch's folder, such as ``"toy"``.
 
+    Returns:
+        the tables and their provenance; trials with images always have the column ``loss``.
+
     Raises:
         FileNotFoundError: if there is none, as when pscore is not used from a checkout.
     """
@@ -297,11 +306,20 @@ def stored(name: str) -> Stored:
             f"no stored results {name!r}; they are read from the folder results/ of the book's "
             "checkout, into which pscore must be installed with pip install -e"
         )
+    made = json.loads((folder / "provenance.json").read_text())
     return Stored(
-        pd.read_parquet(folder / "trials.parquet"),
+        _trials(folder / "trials.parquet", made["experiment"]),
         pd.read_parquet(folder / "trajectories.parquet"),
-        json.loads((folder / "provenance.json").read_text()),
+        made,
     )
+
+
+def _trials(path: Path, experiment: str) -> pd.DataFrame:
+    """Read one row a trial; an image experiment's always have the column ``loss``."""
+    trials = pd.read_parquet(path)
+    if experiment not in IMAGE_EXPERIMENTS or "loss" in trials:
+        return trials
+    return trials.assign(**FIRST_LOSS)
 
 
 def _difference(name: str, old: Any, new: Any) -> str:

@@ -63,6 +63,12 @@ def test_tables_hold_every_parameter_and_what_was_measured_of_the_whole_set(nois
         execute(noise, drop_epoch=-1, results_dir="")
 
 
+def test_unknown_loss_stops_before_any_work(noise):
+    with pytest.raises(PapermillExecutionError, match="one of cross-entropy, squared, not 'hinge'"):
+        execute(noise, loss="hinge")
+    assert not (noise / "runs").exists()
+
+
 TRIAL = """
 import sys
 from functools import partial

@@ -67,3 +67,19 @@ def test_tables_grow_by_the_trials_that_are_missing(execute, tmp_path):
 def test_misspelt_parameter_stops_with_the_known_ones(execute):
     with pytest.raises(PapermillExecutionError, match="did you mean 'trials'.*first_seed"):
         execute(trails=2)
+
+
+def test_unknown_loss_stops_before_any_work(execute, tmp_path):
+    with pytest.raises(PapermillExecutionError, match="one of cross-entropy, squared, not 'hinge'"):
+        execute(loss="hinge")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_the_squared_loss_is_stored_as_a_batch_of_its_own(execute):
+    """The first loss is near ½, that of outputs near zero."""
+    trials, trajectories = execute(trials=1, loss="squared")
+    assert trials.loss.tolist() == ["squared"]
+    assert 0.3 < trajectories.loss[0] < 0.8
+    with pytest.raises(PapermillExecutionError, match="loss = 'squared', not 'cross-entropy'"):
+        execute(trials=2)

@@ -14,7 +14,7 @@ from pscore.data import load
 from pscore.models import initialized, lenet5
 from pscore.probe import CurvatureProbe, measure
 from pscore.seeds import torch_generator
-from pscore.training import DivergedError, accuracy, loss_share, train
+from pscore.training import DivergedError, accuracy, loss_share, squared_error, train
 
 SETTINGS = {"epochs": 2, "learning_rate": 0.05, "weight_decay": 5e-4, "dtype": torch.float64}
 
@@ -77,6 +77,51 @@ def test_trajectory_is_plain_gradient_descent_on_mini_batches(digits, run):
     assert run.steps == len(losses) == 6
     assert run.trajectory["step"].tolist() == list(range(6))
     assert run.test_accuracy == accuracy(model, digits.to("cpu", torch.float64))
+
+
+def test_the_squared_loss_is_the_theorys(digits):
+    """Summed over classes and averaged over images, by a loop with neither one_hot nor torch's."""
+    generator = torch.Generator().manual_seed(0)
+    outputs = torch.randn(5, 3, generator=generator).double()
+    labels = [2, 0, 1, 1, 2]
+    total = 0.0
+    for row, label in zip(outputs.tolist(), labels, strict=True):
+        total += sum((y - (k == label)) ** 2 for k, y in enumerate(row))
+    assert squared_error(outputs, torch.tensor(labels)).item() == pytest.approx(total / 10)
+
+
+def test_training_by_the_squared_loss_against_a_plain_loop(digits):
+    """With the gradient of a linear model written out, its bias and weight decay among it."""
+    settings = {**SETTINGS, "weight_decay": 0.1, "loss": "squared", "log_every": 1}
+    run = train(linear_model, digits, 7, **settings)
+    model, generator = initialized(linear_model, 7), torch_generator(7, "shuffling")
+    A, b = (p.detach().numpy() for p in model.parameters())
+    x = digits.train_images.double().flatten(1).numpy()
+    targets = np.eye(10)[digits.train_labels.numpy()]
+    losses = []
+    for _ in range(settings["epochs"]):
+        order = torch.randperm(len(x), generator=generator).numpy()
+        for start in range(0, len(x), 128):
+            batch = order[start : start + 128]
+            e = x[batch] @ A.T + b - targets[batch]
+            decay = 0.1 / 2 * (np.square(A).sum() + np.square(b).sum())
+            losses.append(np.square(e).sum() / (2 * len(batch)) + decay)
+            steps = e.T @ x[batch] / len(batch) + 0.1 * A, e.mean(0) + 0.1 * b
+            A, b = (w - settings["learning_rate"] * g for w, g in zip((A, b), steps, strict=True))
+    np.testing.assert_allclose(run.trajectory["loss"], losses, rtol=1e-10)
+    test = digits.test_images.double().flatten(1).numpy() @ A.T + b
+    assert run.test_accuracy == (test.argmax(1) == digits.test_labels.numpy()).mean()
+    whole = train(linear_model, digits, 7, whole_every=6, **settings).trajectory
+    A, b = (p.detach().numpy() for p in initialized(linear_model, 7).parameters())
+    first = np.square(x @ A.T + b - targets).sum() / (2 * len(x))
+    decay = 0.05 * (np.square(A).sum() + np.square(b).sum())
+    assert whole.whole_loss[0] == pytest.approx(first + decay)
+
+
+def test_cross_entropy_is_the_default_bit_by_bit(digits, run):
+    named = train(lenet5, digits, 7, log_every=1, loss="cross-entropy", **SETTINGS)
+    pd.testing.assert_frame_equal(named.trajectory, run.trajectory, check_exact=True)
+    assert named.test_accuracy == run.test_accuracy
 
 
 def test_the_first_steps_can_be_logged_one_by_one(digits, run):
@@ -194,6 +239,8 @@ def test_another_runs_checkpoint_is_refused(digits, tmp_path):
     with pytest.raises(ValueError, match=r"with learning_rate = 0.05, not 0.1"):
         changed = {**SETTINGS, "learning_rate": 0.1}
         train(small_resnet, digits, 7, checkpoint_path=path, **changed)
+    with pytest.raises(ValueError, match=r"with loss = None, not squared"):
+        train(small_resnet, digits, 7, checkpoint_path=path, loss="squared", **SETTINGS)
     with pytest.raises(ValueError, match=r"the model does not fit the checkpoint"):
         train(linear_model, digits, 7, checkpoint_path=path, **SETTINGS)
     assert path.read_bytes() == kept
@@ -247,6 +294,7 @@ def test_an_explosion_in_the_very_last_step_is_seen(digits):
         ({"log_every": 0}, "k must be an integer >= 1"),
         ({"learning_rate": 0.0}, "learning_rate must be positive"),
         ({"learning_rate": math.nan}, "learning_rate must be positive"),
+        ({"loss": "hinge"}, "loss must be one of cross-entropy, squared, not 'hinge'"),
         ({"drop_epoch": -1}, "drop_epoch must be an integer >= 0"),
         ({"drop_factor": 0.0}, "drop_factor must be positive"),
         ({"whole_every": -1}, "whole_every must be an integer >= 0"),
