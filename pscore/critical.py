@@ -27,6 +27,7 @@ def find_critical_points(
     weight_decay: float,
     *,
     steps: int = 100,
+    zero_below: float = 0.0,
 ) -> tuple[Weights, Tensor]:
     """Return where the stack ends, and the norm of the gradient there.
 
@@ -40,6 +41,8 @@ def find_critical_points(
         targets: ``(N,)`` or ``(N, n_{H+1})``, or with an axis T in front.
         weight_decay: λ, not negative.
         steps: how many steps to try, at least 0.
+        zero_below: weights of a smaller absolute value are set to zero at the end. A unit that is
+            to be idle, with no weights at all, gets there only in the limit.
 
     Returns:
         the weights, ``(T, n_i, n_{i+1})``, and ``‖∇ℓ_λ‖``, ``(T,)``.
@@ -75,6 +78,9 @@ def find_critical_points(
         better = (there.norm(dim=-1) < g[rows].norm(dim=-1)).unsqueeze(-1)
         point[rows], g[rows] = torch.where(better, tried, here), torch.where(better, there, g[rows])
         damping[rows] = torch.where(better, mu / 10, mu * 4).clamp(1e-20, 1e8)
+    if zero_below:
+        point = point.where(point.abs() > zero_below, 0.0)
+        g = gradient_at(point, slice(None))
     return unflatten(network, point), g.norm(dim=-1)
 
 

@@ -82,6 +82,7 @@ def gradient(
     inputs: Tensor,
     targets: Tensor,
     weight_decay: float = 0.0,
+    switches: Switches | None = None,
 ) -> Weights:
     """Return ``∇ℓ_λ(W)`` by backpropagation through the frozen network.
 
@@ -94,12 +95,15 @@ def gradient(
         inputs: as for `training_error`.
         targets: as for `training_error`.
         weight_decay: λ, not negative.
+        switches: those to freeze the loss at, as `ReLUNetwork.switches` returns them; without
+            them, the network's own at W.
 
     Returns:
         one tensor of the shape of each weight matrix.
     """
     W, a, f = checked(network, weights, inputs, targets, weight_decay)
-    return residuals_and_gradient(network, W, a, f, weight_decay)[1]
+    S = None if switches is None else network.checked_switches(switches)
+    return residuals_and_gradient(network, W, a, f, weight_decay, S)[1]
 
 
 def residuals_and_gradient(

@@ -17,7 +17,7 @@ from strategies import decays, instances
 from pscore.checks import flow
 from pscore.curvature import flatten, frozen_hessian, unflatten
 from pscore.flow import gradient_flow
-from pscore.loss import frozen_loss, residuals_and_gradient, squared_norm
+from pscore.loss import frozen_loss, gradient, squared_norm
 from pscore.probe import measure
 
 LEAST = {  # of instances that met the hypotheses, over two seeds
@@ -84,13 +84,7 @@ def gradient_and_hessian(instance, decay):
     """∇ℓ_λ and the Hessian written out, of the loss frozen at the instance's own switches."""
     network, W, a, f = instance
     S = network.switches(W, a)
-    return frozen_gradient(instance, flatten(W), S, decay), frozen_hessian(*instance, decay), S
-
-
-def frozen_gradient(instance, w, S, decay):
-    network, _, a, f = instance
-    columns = (unflatten(network, w), a.mT, f.reshape(len(a), -1).mT)
-    return flatten(residuals_and_gradient(network, *columns, decay, tuple(x.mT for x in S))[1])
+    return flatten(gradient(*instance, decay, S)), frozen_hessian(*instance, decay), S
 
 
 @pytest.mark.claim("eq-16", "flow-three-signs")
@@ -111,7 +105,10 @@ def test_second_derivative_by_values_on_the_path_s_parabola(instance, decay):
     second = 2 * (g @ H @ g).item()
     scale = steep * u + 1e-9 * loss[1] / t**2
     assert (loss[0] - 2 * loss[1] + loss[2]) / t**2 == pytest.approx(second, abs=1e-2 * scale)
-    norms = [frozen_gradient(instance, x, S, decay).square().sum().item() for x in points]
+    norms = [
+        flatten(gradient(network, unflatten(network, x), a, f, decay, S)).square().sum().item()
+        for x in points
+    ]
     assert (norms[0] - norms[2]) / (2 * t) == pytest.approx(second, abs=1e-2 * scale)
     lengths = [(points[k + 1] - points[k]).norm().item() for k in range(2)]
     slopes = [(loss[k + 1] - loss[k]) / lengths[k] for k in range(2)]
@@ -181,15 +178,16 @@ def test_jump_of_the_squared_gradient_at_drawn_kinks(data, instance, decay):
     assume(a[k].any())
     first = W[0].clone()
     first[:, j] -= a[k] * (a[k] @ first[:, j]) / (a[k] @ a[k])
-    w, S = flatten((first, W[1])), network.switches((first, W[1]), a)
+    V = (first, W[1])
+    S = network.switches(V, a)
     gradients = []
     for switch in (network.negative_slope, 1.0):
         hidden = S[0].clone()
         hidden[k, j] = switch
-        gradients.append(frozen_gradient(instance, w, (hidden, S[1]), decay))
+        gradients.append(flatten(gradient(network, V, a, f, decay, (hidden, S[1]))))
     before, after = (g @ g for g in gradients)
     rates = [-(a[k] @ g[: W[0].numel()].reshape(W[0].shape)[:, j]) for g in gradients]
-    error = (network((first, W[1]), a) - f)[k] * S[1][k, 0]
+    error = (network(V, a) - f)[k] * S[1][k, 0]
     c = error * W[1][j, 0] * (1 - network.negative_slope) / len(a)
     scale = (1 + before + after).item()
     assert (after - before).item() == pytest.approx(-(c * sum(rates)).item(), abs=1e-9 * scale)

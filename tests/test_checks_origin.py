@@ -10,6 +10,7 @@ from pscore.checks.bounds import Stack
 from pscore.checks.sharper import norms_in_numpy
 from pscore.critical import find_critical_points
 from pscore.curvature import flatten
+from pscore.loss import gradient
 from pscore.network import ReLUNetwork
 
 LEAST_MET = {
@@ -97,7 +98,7 @@ def test_the_minimum_on_a_kink_that_was_made_by_hand():
     stack = Stack(ReLUNetwork((2, 1, 1), False), tuple(w[None] for w in W), a[None], f[None])
     S = [list(stack.network.switches(stack.W, stack.a)) for _ in range(2)]
     S[1][0] = torch.ones_like(S[1][0])
-    off, on = (flatten(origin.frozen_gradient(stack, tuple(s), 0.1))[0] for s in S)
+    off, on = (flatten(gradient(*stack, 0.1, tuple(s)))[0] for s in S)
     assert_allclose(off, [0, -0.02, 0], atol=1e-12)
     assert_allclose(on, [0, 0.08, 0], atol=1e-12)
     assert_allclose(0.8 * off + 0.2 * on, 0, atol=1e-12)

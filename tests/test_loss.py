@@ -30,6 +30,17 @@ def test_gradient_is_that_of_automatic_differentiation(widths, output_relu, slop
         torch.testing.assert_close(ours, theirs)
 
 
+def test_gradient_at_switches_of_another_point_is_that_of_the_frozen_loss():
+    network, W, a, f = random_instance((2, 3, 2, 1), output_relu=True, slope=0.2, stack=(3,))
+    S = network.switches(tuple(-w for w in W), a)
+    W = tuple(matrix.requires_grad_() for matrix in W)
+    expected = torch.autograd.grad(frozen_loss(network, W, a, f, S, 0.3).sum(), W)
+    own = gradient(network, W, a, f, 0.3)
+    for i, theirs in enumerate(expected):
+        torch.testing.assert_close(gradient(network, W, a, f, 0.3, S)[i], theirs)
+        assert not torch.allclose(own[i], theirs)
+
+
 def test_gradient_is_the_limit_of_difference_quotients():
     """Central differences inside one region, where the loss is a polynomial of low degree."""
     network, W, a, f = random_instance((2, 3, 2, 1), seed=3)

@@ -37,6 +37,17 @@ class Stack(NamedTuple):
     f: Tensor
 
 
+def normal_stack(network: ReLUNetwork, draw: torch.Generator, count: int, points: int) -> Stack:
+    """Draw T = ``count`` networks with N = ``points`` data points each, all standard normal."""
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(count, *shape, generator=draw, dtype=torch.float64)
+
+    outputs = () if network.widths[-1] == 1 else (network.widths[-1],)
+    W = tuple(normal(*shape) for shape in network.shapes)
+    return Stack(network, W, normal(points, network.widths[0]), normal(points, *outputs))
+
+
 def random_stack(
     network: ReLUNetwork, seed: int, count: int = 200, points: int = 4, spread: float = 1.0
 ) -> Stack:
@@ -53,16 +64,12 @@ def random_stack(
         spread: standard deviation of the logarithms of the three scales.
     """
     draw = torch_generator(seed, "data")
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(count, *shape, generator=draw, dtype=torch.float64)
-
-    scales = torch.exp(spread * normal(3))
-    outputs = () if network.widths[-1] == 1 else (network.widths[-1],)
-    W = tuple(scales[:, 0, None, None] * normal(*shape) for shape in network.shapes)
-    a = scales[:, 1, None, None] * normal(points, network.widths[0])
-    f = normal(points, *outputs)
-    return Stack(network, W, a, scales[:, 2].reshape(-1, *(1,) * (f.ndim - 1)) * f)
+    scales = torch.exp(spread * torch.randn(count, 3, generator=draw, dtype=torch.float64))
+    unit = normal_stack(network, draw, count, points)
+    of_weights, of_inputs = scales[:, 0, None, None], scales[:, 1, None, None]
+    of_targets = scales[:, 2].reshape(-1, *(1,) * (unit.f.ndim - 1))
+    W = tuple(of_weights * w for w in unit.W)
+    return Stack(network, W, of_inputs * unit.a, of_targets * unit.f)
 
 
 def second_derivative(stack: Stack, X: Weights, switches: Switches) -> Tensor:

@@ -381,8 +381,7 @@ def _census_of(seed: int, widths: tuple[int, ...], weight_decay: float) -> Censu
         W = tuple(normal(DATA_SETS * STARTS, *shape) for shape in network.shapes)
         a = normal(DATA_SETS, points, widths[0]).repeat_interleave(STARTS, 0)
         f = 2 * normal(DATA_SETS, points).repeat_interleave(STARTS, 0)
-        W = find_critical_points(network, W, a, f, weight_decay, steps=30)[0]
-        W = tuple(w.where(w.abs() > 1e-8, 0.0) for w in W)  # units that are all but idle
+        W = find_critical_points(network, W, a, f, weight_decay, steps=30, zero_below=1e-8)[0]
         found.append(_rows(network, W, a, f, weight_decay))
         zeros += int((flatten(W).norm(dim=-1) == 0).sum())
     rows = torch.cat(found)

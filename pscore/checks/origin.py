@@ -16,12 +16,19 @@ from torch import Tensor
 
 from pscore.certificate import certify
 from pscore.checks import Claim, Evidence
-from pscore.checks.bounds import WIDTHS, Stack, random_stack, second_derivative, steep
+from pscore.checks.bounds import (
+    WIDTHS,
+    Stack,
+    normal_stack,
+    random_stack,
+    second_derivative,
+    steep,
+)
 from pscore.checks.sharper import SETS, norms_in_numpy, on_boundaries
 from pscore.critical import find_critical_points, is_differentiable
 from pscore.curvature import flatten
 from pscore.descent import descend
-from pscore.loss import checked, gradient, residuals_and_gradient, squared_norm, training_error
+from pscore.loss import gradient, squared_norm, training_error
 from pscore.network import ReLUNetwork, Switches, Weights
 from pscore.seeds import torch_generator
 
@@ -82,25 +89,19 @@ def critical_points(seed: int) -> tuple[Points, ...]:
     return (*smooth, *(_kinked(network, seed) for network in KINKED))
 
 
-def _draw(network: ReLUNetwork, seed: int, points: int, starts: int) -> Stack:
+def drawn(network: ReLUNetwork, seed: int, points: int, count: int) -> Stack:
+    """Draw normal weights and data from a stream that also depends on the widths and on N."""
     draw = torch_generator(1000 * seed + 10 * sum(network.widths) + points, "data")
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(starts, *shape, generator=draw, dtype=torch.float64)
-
-    outputs = () if network.widths[-1] == 1 else (network.widths[-1],)
-    W = tuple(normal(*shape) for shape in network.shapes)
-    return Stack(network, W, normal(points, network.widths[0]), 2 * normal(points, *outputs))
+    stack = normal_stack(network, draw, count, points)
+    return stack._replace(f=2 * stack.f)
 
 
 def _smooth(network: ReLUNetwork, seed: int, points: int, starts: int = 36) -> Points:
     """Differentiable critical points; with four data points one input is zero."""
-    stack = _draw(network, seed, points, starts)
+    stack = drawn(network, seed, points, starts)
     if points == 4:
         stack.a[:, 0] = 0
-    W = find_critical_points(*_prepared(stack), DECAY, steps=30)[0]
-    W = tuple(w.where(w.abs() > 1e-8, 0.0) for w in W)  # units that are all but idle
-    slope = flatten(gradient(network, W, stack.a, stack.f, DECAY)).norm(dim=-1)
+    W, slope = find_critical_points(*_prepared(stack), DECAY, steps=30, zero_below=1e-8)
     counts = (slope < 1e-10) & (flatten(W).norm(dim=-1) > 1e-2)
     found = _taken(stack._replace(W=W), counts)
     if len(found.a):
@@ -129,14 +130,13 @@ def _kinked(network: ReLUNetwork, seed: int, starts: int = 80) -> Points:
     target of ``a_1``, which has no say on the side where the unit is off, is then chosen so that a
     given point between the two gradients is zero.
     """
-    full = _draw(network, seed, 4, starts)
+    full = drawn(network, seed, 4, starts)
     draw = torch_generator(seed, "shuffling")
     axis = full.a[:, :1] / full.a[:, :1].norm(dim=-1, keepdim=True)
     flat = full.a - (full.a * axis).sum(-1, keepdim=True) * axis
     flat[:, 0] = 0
     start = _prepared(full._replace(a=flat))
-    W = find_critical_points(*start, DECAY, steps=30)[0]
-    W = tuple(w.where(w.abs() > 1e-8, 0.0) for w in W)
+    W = find_critical_points(*start, DECAY, steps=30, zero_below=1e-8)[0]
     W = (W[0] - axis.mT @ (axis @ W[0]), *W[1:])
     slope = flatten(gradient(network, W, flat, full.f, DECAY)).norm(dim=-1)
     counts = (slope < 1e-10) & (flatten(W).norm(dim=-1) > 1e-2)
@@ -144,7 +144,7 @@ def _kinked(network: ReLUNetwork, seed: int, starts: int = 80) -> Points:
     stack, axis = _taken(full._replace(W=W), counts), axis[counts]
     stack.f[:, 0] = 1.0
     off, on = (_beside(stack, axis, side) for side in (-1e-7, 1e-7))
-    at_off, at_on = (flatten(frozen_gradient(stack, S)) for S in (off, on))
+    at_off, at_on = (flatten(gradient(*stack, DECAY, S)) for S in (off, on))
     jump = at_on - at_off
     share = 0.1 + 0.8 * torch.rand(len(jump), generator=draw, dtype=torch.float64)
     pull = jump.square().sum(-1)
@@ -169,13 +169,6 @@ def _taken(stack: Stack, rows: Tensor) -> Stack:
     return Stack(stack.network, tuple(w[rows] for w in stack.W), stack.a[rows], stack.f[rows])
 
 
-def frozen_gradient(stack: Stack, S: Switches, weight_decay: float = DECAY) -> Weights:
-    """Return ``∇φ(W)`` of the regularised loss frozen at given switches, in the shapes of W."""
-    W, a, f = checked(*stack)
-    held = stack.network.checked_switches(S)
-    return residuals_and_gradient(stack.network, W, a, f, weight_decay, held)[1]
-
-
 def mean_product(stack: Stack) -> Tensor:
     """Return ``(1/N) Σ e_i · y_i`` from the outputs alone, ``(T,)``."""
     y = stack.network(stack.W, stack.a)
@@ -194,7 +187,7 @@ def clarke_gradient(stack: Stack, weight_decay: float, draw: torch.Generator) ->
         step = [torch.randn(w.shape, generator=draw, dtype=w.dtype) for w in stack.W]
         near = [w + 1e-7 * x for w, x in zip(stack.W, step, strict=True)]
         S = stack.network.switches(near, stack.a)
-        for i, g in enumerate(frozen_gradient(stack, S, weight_decay)):
+        for i, g in enumerate(gradient(*stack, weight_decay, S)):
             total[i] = total[i] + part.reshape(-1, 1, 1) * g
     return tuple(total)
 
@@ -328,7 +321,7 @@ def check_nothing(seed: int) -> Evidence:
             continue
         met += len(stack.a)
         H, kappa = stack.network.depth, norms_in_numpy(stack)
-        zero = flatten(frozen_gradient(stack, points.switches)).norm(dim=-1)
+        zero = flatten(gradient(*stack, DECAY, points.switches)).norm(dim=-1)
         violations += int((zero > ROUNDING).sum())
         squares = torch.stack([w.square().sum((1, 2)) for w in stack.W], dim=-1)
         violations += int(((DECAY * squares + mean_product(stack)[:, None]).abs() > 1e-9).sum())
@@ -410,7 +403,7 @@ def descents(seed: int) -> tuple[tuple[Stack, float], ...]:
     ends = []
     for widths in WIDTHS.values():
         network = ReLUNetwork(widths, output_relu=False)
-        one = _draw(network, seed, 3, 80)
+        one = drawn(network, seed, 3, 80)
         a = one.a[::8].repeat_interleave(8, 0)
         f = 0.5 * one.f[::8].repeat_interleave(8, 0)
         for weight_decay in (0.06, 0.25, 1.0):
@@ -609,7 +602,7 @@ def check_steep(seed: int) -> Evidence:
             start = tuple(1e3 * w.expand(20, -1, -1) for w in far.W)
             f = (0.5 + torch.arange(20, dtype=torch.float64) / 10)[:, None] * far.f
             narrow = Stack(one, start, far.a.expand(20, -1, -1), f)
-            wide = _draw(ReLUNetwork(widths, False, slope), seed, 2, 30)
+            wide = drawn(ReLUNetwork(widths, False, slope), seed, 2, 30)
             for stack in (narrow, wide):
                 W, norm = find_critical_points(*stack, DECAY, steps=40)
                 smooth = torch.as_tensor(is_differentiable(stack.network, W, stack.a))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pscore.certificate import certify
 from pscore.checks import Claim, Evidence
+from pscore.checks.bounds import normal_stack
 from pscore.checks.global_minima import aligned_network, best_constant, needed_weight_decay
 from pscore.critical import find_critical_points
 from pscore.curvature import flatten
@@ -58,15 +59,6 @@ def rescaled(
     return weights, inputs * a, targets * f, factor
 
 
-def _random(network: ReLUNetwork, count: int, points: int, draw: torch.Generator) -> tuple:
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=draw, dtype=torch.float64)
-
-    W = tuple(normal(count, *shape) for shape in network.shapes)
-    outputs = () if network.widths[-1] == 1 else (network.widths[-1],)
-    return W, normal(count, points, network.widths[0]), normal(count, points, *outputs)
-
-
 def check_scaling(seed: int) -> Evidence:
     """The scaled problem's loss, its four bounds and a descent in it, against the original's.
 
@@ -82,7 +74,7 @@ def check_scaling(seed: int) -> Evidence:
         ReLUNetwork((3, 2, 2, 2, 1), False),
         ReLUNetwork((1, 2, 2, 2, 2, 1), False, 1.0),
     ):
-        W, a, f = _random(network, 40, 4, draw)
+        _, W, a, f = normal_stack(network, draw, 40, 4)
         for _ in range(5):
             c, b, decay = (10 ** torch.empty(3).uniform_(-1.5, 1.5, generator=draw)).tolist()
             V, x, g, factor = rescaled(network, W, a, f, c, b)
@@ -177,7 +169,7 @@ def check_threshold(seed: int) -> Evidence:
     for H in (1, 2, 3, 4):
         for output_relu in (False, True):
             network = ReLUNetwork((2,) + (3,) * H + (1,), output_relu)
-            W, a, f = _random(network, 60, 4, draw)
+            _, W, a, f = normal_stack(network, draw, 60, 4)
             f = f / f.square().mean(-1, keepdim=True).sqrt()
             threshold = escape_threshold(network, W, a, f)
             above = gains(network, W, a, f, 1.05 * threshold + 1e-6)
@@ -220,9 +212,10 @@ def check_bounds(seed: int) -> Evidence:
         for output_relu in (False, True):
             network = ReLUNetwork((2,) + (3,) * H + (1,), output_relu)
             for points in (1, 3, 4):
-                _, a, f = (x[0] for x in _random(network, 1, points, draw))
+                given = normal_stack(network, draw, 1, points)
+                a, f = given.a[0], given.f[0]
                 f = f.abs() if points == 1 else f
-                W = _random(network, 60, 1, draw)[0]
+                W = normal_stack(network, draw, 60, 1).W
                 _, states = descend(
                     network, W, a, f, weight_decay=0.01, learning_rate=0.03, steps=100
                 )
@@ -276,7 +269,7 @@ def check_line(seed: int) -> Evidence:
     for H in (1, 2, 3, 4, 5):
         for width in (1, 2, 4):
             network = ReLUNetwork((1,) + (width,) * H + (1,), False)
-            W = _random(network, 100, 1, draw)[0]
+            W = normal_stack(network, draw, 100, 1).W
             if H > 1 and width > 1:
                 sides = torch.rand(2, 100, generator=draw, dtype=torch.float64)
                 built = two_sides(H, width, *sides)[1]
@@ -340,7 +333,7 @@ def check_linear(seed: int) -> Evidence:
             a, f = linear_problem(widths[0], widths[-1], draw)
             X, least = linear_minimum(a, f, decay, H, min(widths))
             targets = f.squeeze(-1)
-            W = _random(network, 20, 1, draw)[0]
+            W = normal_stack(network, draw, 20, 1).W
             problem, states = descend(
                 network, W, a, targets, weight_decay=decay, learning_rate=0.02, steps=100
             )
@@ -423,7 +416,7 @@ def compared(seed: int, problems: int = 6, starts: int = 16, width: int = 6) -> 
         whole = float(squared_correlation(a, [Fraction(x) for x in f.tolist()])) ** 0.5
         for share in (0.05, 0.3, 0.8, 1.05):
             decay = share * whole
-            W = _random(network, starts, 1, draw)[0]
+            W = normal_stack(network, draw, starts, 1).W
             problem, states = descend(
                 network, W, a, f, weight_decay=decay, learning_rate=0.1, steps=int(150 + 20 / share)
             )
@@ -507,7 +500,7 @@ def check_output(seed: int) -> Evidence:
         most = float(squared_correlation(a, positive)) ** 0.5
         for units in (1, 2, 3, 6):
             network = ReLUNetwork((dimension, units, 1), True)
-            W = _random(network, 300, 1, draw)[0]
+            W = normal_stack(network, draw, 300, 1).W
             if units in (2, 3) and dimension == 2:
                 built = output_example(units)[1]
                 W = tuple(torch.cat([x, y[None]]) for x, y in zip(W, built, strict=True))

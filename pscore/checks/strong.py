@@ -15,6 +15,7 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from pscore.checks import Claim, Evidence
+from pscore.checks.origin import drawn
 from pscore.critical import find_critical_points, idle_units, is_differentiable
 from pscore.curvature import flatten, frozen_hessian, least_eigenvalue, unflatten
 from pscore.gauss_newton import BallCertificate, GaussNewton
@@ -79,38 +80,28 @@ def found(seed: int, widths: tuple[int, ...], points: int, starts: int = 220) ->
         starts: how many runs.
     """
     network = ReLUNetwork(widths, output_relu=False)
-    W, a, f = _drawn(network, seed, points, starts)
+    _, W, a, f = drawn(network, seed, points, starts)
     half = torch.arange(starts).reshape(-1, 1, 1) % min(network.depth, 2) == 0
     led = _descended(network, W, a, f)
     W = tuple(torch.where(half, v, w) for v, w in zip(led, W, strict=True))
-    W = find_critical_points(network, W, a, f, DECAY, steps=25)[0]
-    W = tuple(w.where(w.abs() > 1e-8, 0.0) for w in W)  # units that are all but idle
-    norm = flatten(gradient(network, W, a, f, DECAY)).norm(dim=-1)
+    W, norm = find_critical_points(network, W, a, f, DECAY, steps=25, zero_below=1e-8)
     counts = (norm < 1e-10) & torch.as_tensor(is_differentiable(network, W, a, 1e-5))
     for units in idle_units(network, W):
         counts &= ~units.any(-1)
     return Found(network, W, a, f, starts).rows(counts)
 
 
-def _drawn(
-    network: ReLUNetwork, seed: int, points: int, count: int
-) -> tuple[Weights, Tensor, Tensor]:
-    draw = torch_generator(1000 * seed + 10 * sum(network.widths) + points, "data")
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(count, *shape, generator=draw, dtype=torch.float64)
-
-    W = tuple(normal(*shape) for shape in network.shapes)
-    return W, normal(points, network.widths[0]), 2 * normal(points)
-
-
 def _descended(network: ReLUNetwork, W: Weights, a: Tensor, f: Tensor, steps: int = 150) -> Weights:
     """Gradient descent, no step longer than 0.1: large gradients lead nowhere else."""
     for _ in range(steps):
-        G = gradient(network, W, a, f, DECAY)
-        length = flatten(G).norm(dim=-1)[:, None, None]
-        W = tuple(w - g * (0.1 / length.clamp(min=1)) for w, g in zip(W, G, strict=True))
+        W = _limited_step(W, gradient(network, W, a, f, DECAY))
     return W
+
+
+def _limited_step(W: Weights, G: Weights) -> Weights:
+    """Descend along the gradient with the rate 0.1, but by no more than 0.1."""
+    rate = 0.1 / flatten(G).norm(dim=-1).clamp(min=1)[:, None, None]
+    return tuple(w - rate * g for w, g in zip(W, G, strict=True))
 
 
 def crossing(seed: int, count: int = 40) -> Found:
@@ -199,7 +190,7 @@ def check_balance(seed: int) -> Evidence:
         off = _imbalance(points)
         met += off.numel()
         violations += int((off > 1e-7).sum())
-        W, a, f = _drawn(points.network, seed, count, points.starts)
+        _, W, a, f = drawn(points.network, seed, count, points.starts)
         rejected += int((_imbalance(Found(points.network, W, a, f, 0)) > 1e-3).sum())
     return Evidence(tried, met, violations, rejected)
 
@@ -267,10 +258,7 @@ def check_frozen_minimum(seed: int) -> Evidence:
         for _ in range(200):
             value, G = _frozen_gradient(points, W, held)
             reached = torch.minimum(reached, value)
-            W = tuple(
-                w - 0.1 * g / flatten(G).norm(dim=-1).clamp(min=1)[:, None, None]
-                for w, g in zip(W, G, strict=True)
-            )
+            W = _limited_step(W, G)
         met += len(least)
         violations += int((reached < least - 1e-10).sum())
         margin = max(margin, float((least / reached).max())) if len(least) else margin
@@ -665,7 +653,7 @@ def survey(seed: int, widths: tuple[int, ...], points: int = 3, starts: int = 60
         starts: how many descents.
     """
     decay, network = 2 * DECAY, ReLUNetwork(widths, output_relu=False)
-    W, a, f = _drawn(network, 100 + seed, points, starts)
+    _, W, a, f = drawn(network, 100 + seed, points, starts)
     W = settle(network, W, a, f, decay)
     nonzero = flatten(W).norm(dim=-1) > 0.05
     a, f = a[nonzero], f[nonzero]
@@ -826,7 +814,7 @@ def _certifiable(seed: int) -> list[tuple[GaussNewton, Found]]:
     result = []
     for number, widths in enumerate(((1, 1, 1), (2, 3, 1), (2, 2, 2, 1), (2, 2, 2, 2, 1))):
         network = ReLUNetwork(widths, output_relu=False)
-        W, a, f = _drawn(network, 17 * seed + number, 2, 12)
+        _, W, a, f = drawn(network, 17 * seed + number, 2, 12)
         for row in range(12):
             one = Found(network, W, a, f, 12).rows(torch.tensor([row]))
             matrices = [matrix[0] for matrix in one.W]
