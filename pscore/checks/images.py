@@ -5,6 +5,7 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.autograd.functional import hessian, jacobian
 from torch.nn import functional
 
 from pscore.checks import Claim, Evidence
@@ -37,7 +38,8 @@ def check_scale_invariance(seed: int, problems: int = 40) -> Evidence:
         c = float(10 ** (2 * torch.rand((), generator=draw) - 1))
         unit = functional.relu if index % 2 else functional.softplus
         loss = partial(_normalised_loss, x=x, labels=labels, head=head, unit=unit)
-        g, H = _explicit(loss, U)
+        g = jacobian(loss, U).reshape(-1)
+        H = hessian(loss, U).reshape(U.numel(), U.numel())
         if g.norm() < 1e-6 or (x @ U).std(0).min() < 1e-3:
             continue
         met += 1
@@ -57,14 +59,6 @@ def _normalised_loss(
     z = x @ U
     normal = (z - z.mean(0)) / z.std(0, correction=0)
     return functional.cross_entropy(unit(normal) @ head, labels)
-
-
-def _explicit(loss: Callable[[Tensor], Tensor], U: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradient and Hessian at U, row by row."""
-    at = U.clone().requires_grad_()
-    (g,) = torch.autograd.grad(loss(at), at, create_graph=True)
-    rows = [torch.autograd.grad(entry, at, retain_graph=True)[0] for entry in g.reshape(-1)]
-    return g.detach().reshape(-1), torch.stack([row.reshape(-1) for row in rows])
 
 
 CLAIMS = [
