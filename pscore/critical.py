@@ -7,7 +7,7 @@ it makes ``‖g‖`` smaller; the switches, and with them K, are those of the po
 stack of networks, each with its own data if wanted, takes its steps together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -61,7 +61,36 @@ def find_critical_points(
         stack = unflatten(network, point)
         return flatten(residuals_and_gradient(network, stack, *data, weight_decay)[1])
 
-    point = flatten(W)
+    def hessian_at(point: Tensor, rows: Tensor) -> Tensor:
+        data = (_rows_of(a, rows).mT, _rows_of(f, rows).mT)
+        return frozen_hessian(network, unflatten(network, point), *data, weight_decay)
+
+    point, norm = stationary_points(flatten(W), gradient_at, hessian_at, steps=steps)
+    if zero_below:
+        point = point.where(point.abs() > zero_below, 0.0)
+        norm = gradient_at(point, slice(None)).norm(dim=-1)
+    return unflatten(network, point), norm
+
+
+def stationary_points(
+    point: Tensor,
+    gradient_at: Callable[[Tensor, Tensor | slice], Tensor],
+    hessian_at: Callable[[Tensor, Tensor], Tensor],
+    *,
+    steps: int,
+) -> tuple[Tensor, Tensor]:
+    """Solve ``g(W) = 0`` for a stack of problems by the method above, whatever their losses.
+
+    Args:
+        point: a stack of starts ``(T, m)``.
+        gradient_at: g at weights ``(t, m)`` of the problems that the second argument picks.
+        hessian_at: K there, ``(t, m, m)``, symmetric.
+        steps: how many steps to try.
+
+    Returns:
+        where they end, ``(T, m)``, and ``‖g‖`` there, ``(T,)``.
+    """
+    point = point.clone()
     g = gradient_at(point, slice(None))
     damping = point.new_full((len(point), 1), 1e-2)
     for _ in range(steps):
@@ -69,19 +98,14 @@ def find_critical_points(
         if not len(rows):
             break
         here, mu = point[rows], damping[rows]
-        data = (_rows_of(a, rows).mT, _rows_of(f, rows).mT)
-        K = frozen_hessian(network, unflatten(network, here), *data, weight_decay)
-        values, vectors = torch.linalg.eigh(K)
+        values, vectors = torch.linalg.eigh(hessian_at(here, rows))
         along = (vectors.mT @ g[rows].unsqueeze(-1)).squeeze(-1) * values / (values**2 + mu)
         tried = here - (vectors @ along.unsqueeze(-1)).squeeze(-1)
         there = gradient_at(tried, rows)
         better = (there.norm(dim=-1) < g[rows].norm(dim=-1)).unsqueeze(-1)
         point[rows], g[rows] = torch.where(better, tried, here), torch.where(better, there, g[rows])
         damping[rows] = torch.where(better, mu / 10, mu * 4).clamp(1e-20, 1e8)
-    if zero_below:
-        point = point.where(point.abs() > zero_below, 0.0)
-        g = gradient_at(point, slice(None))
-    return unflatten(network, point), g.norm(dim=-1)
+    return point, g.norm(dim=-1)
 
 
 def _rows_of(data: Tensor, rows: Tensor | slice) -> Tensor:

@@ -4,7 +4,12 @@ import pytest
 import torch
 from instances import random_instance
 
-from pscore.critical import find_critical_points, idle_units, is_differentiable
+from pscore.critical import (
+    find_critical_points,
+    idle_units,
+    is_differentiable,
+    stationary_points,
+)
 from pscore.curvature import flatten
 from pscore.loss import gradient
 from pscore.network import ReLUNetwork
@@ -98,3 +103,18 @@ def test_a_layer_that_is_off_makes_the_next_one_smooth():
     network = ReLUNetwork((1, 1, 1, 1), output_relu=True)
     W = [torch.full((1, 1), value, dtype=torch.float64) for value in (-1.0, 1.0, 1.0)]
     assert is_differentiable(network, W, torch.ones(1, 1, dtype=torch.float64)) is True
+
+
+def test_solves_for_other_losses_than_the_squared_error():
+    """``Σ cosh(w_k − c_k)`` of three problems, each at its own c; and none is touched at rest."""
+    c = torch.tensor([[0.3, -1.0], [2.0, 0.0], [0.0, 0.0]], dtype=torch.float64)
+    start = torch.zeros(3, 2, dtype=torch.float64)
+    found, norm = stationary_points(
+        start,
+        lambda w, rows: torch.sinh(w - c[rows]),
+        lambda w, rows: torch.diag_embed(torch.cosh(w - c[rows])),
+        steps=60,
+    )
+    torch.testing.assert_close(found, c)
+    assert norm.max() < 1e-12
+    assert not start.any()
