@@ -123,3 +123,23 @@ def initialized(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     finally:
         torch.set_rng_state(state)
         torch.set_default_dtype(dtype)
+
+
+def rescaled(model: nn.Module, factor: float) -> nn.Module:
+    """Multiply the weights and biases of all convolutions and linear layers but the last.
+
+    Where each of them is followed by a batch norm, as with ``batch_norm=True``, the network maps
+    as before, up to batch norm's ε. Otherwise the size of what it puts out changes with the factor.
+
+    Args:
+        model: a network of this module, changed in place.
+        factor: a positive number.
+    """
+    if not factor > 0:
+        raise ValueError(f"factor must be positive, not {factor}")
+    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    with torch.no_grad():
+        for layer in layers[:-1]:
+            for weights in layer.parameters():
+                weights *= factor
+    return model

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pscore.models import ResidualBlock, initialized, lenet5, resnet22
+from pscore.models import ResidualBlock, initialized, lenet5, rescaled, resnet22
 
 
 def test_lenet5_has_the_parameters_of_the_classic():
@@ -133,3 +133,17 @@ def test_batch_norm_changes_the_counts_by_what_it_has():
     assert count(lenet5(batch_norm=True)) == count(lenet5()) + 2 * (6 + 16 + 120 + 84) == 62_158
     factors = 3 * 2 * (16 + 32 + 64) + 32 + 64  # each shift has a bias in its place
     assert count(resnet22(batch_norm=False)) == count(resnet22()) - factors == 294_730
+
+
+@pytest.mark.parametrize("build", [lenet5, resnet22])
+def test_rescaled_networks_map_as_before_if_they_have_batch_norm(build):
+    def outputs(factor, kept):
+        model = rescaled(initialized(partial(build, batch_norm=kept), 0), factor)
+        return model(images)
+
+    images = torch.randn(8, 1 if build is lenet5 else 3, 28, 28).double()
+    for kept in (True, False):
+        same = torch.allclose(outputs(1.0, kept), outputs(4.0, kept), rtol=0.02, atol=0.02)
+        assert same == kept
+    with pytest.raises(ValueError, match="factor must be positive"):
+        rescaled(build(), 0.0)
