@@ -103,9 +103,9 @@ def _smooth(network: ReLUNetwork, seed: int, points: int, starts: int = 36) -> P
         stack.a[:, 0] = 0
     W, slope = find_critical_points(*_prepared(stack), DECAY, steps=30, zero_below=1e-8)
     counts = (slope < 1e-10) & (flatten(W).norm(dim=-1) > 1e-2)
-    found = _taken(stack._replace(W=W), counts)
+    found = taken(stack._replace(W=W), counts)
     if len(found.a):
-        found = _taken(found, torch.as_tensor(is_differentiable(network, found.W, found.a)))
+        found = taken(found, torch.as_tensor(is_differentiable(network, found.W, found.a)))
     return Points(
         found, network.switches(found.W, found.a), "one point" if points == 1 else "smooth", starts
     )
@@ -141,7 +141,7 @@ def _kinked(network: ReLUNetwork, seed: int, starts: int = 80) -> Points:
     slope = flatten(gradient(network, W, flat, full.f, DECAY)).norm(dim=-1)
     counts = (slope < 1e-10) & (flatten(W).norm(dim=-1) > 1e-2)
     counts &= torch.as_tensor(is_differentiable(network, W, full.a[:, 1:]))
-    stack, axis = _taken(full._replace(W=W), counts), axis[counts]
+    stack, axis = taken(full._replace(W=W), counts), axis[counts]
     stack.f[:, 0] = 1.0
     off, on = (_beside(stack, axis, side) for side in (-1e-7, 1e-7))
     at_off, at_on = (flatten(gradient(*stack, DECAY, S)) for S in (off, on))
@@ -155,7 +155,7 @@ def _kinked(network: ReLUNetwork, seed: int, starts: int = 80) -> Points:
         for i, (x, y) in enumerate(zip(off, on, strict=True))
     )
     good = (pull > 1e-8) & (target.abs() < 1e3)
-    found = _taken(stack, good)
+    found = taken(stack, good)
     return Points(found, tuple(S[good] for S in mixed), "kink", starts)
 
 
@@ -165,7 +165,8 @@ def _beside(stack: Stack, axis: Tensor, step: float) -> Switches:
     return stack.network.switches(moved, stack.a)
 
 
-def _taken(stack: Stack, rows: Tensor) -> Stack:
+def taken(stack: Stack, rows: Tensor) -> Stack:
+    """Return some of a stack's networks, with their data."""
     return Stack(stack.network, tuple(w[rows] for w in stack.W), stack.a[rows], stack.f[rows])
 
 
@@ -244,7 +245,7 @@ def check_slope(seed: int) -> Evidence:
     draw = torch_generator(seed, "shuffling")
     for stack in [*_samples(seed), *(aligned(H, seed) for H in (1, 2, 3))]:
         counts = (squared_norm(stack.W) > 0).numpy() & (norms_in_numpy(stack)["data"] > 1e-9)
-        stack = _taken(stack, torch.from_numpy(counts))
+        stack = taken(stack, torch.from_numpy(counts))
         ratio = used(stack, clarke_gradient(stack, weight_decay, draw), weight_decay)
         H = stack.network.depth
         tried += len(counts)
@@ -454,7 +455,7 @@ def check_lemma_4(seed: int) -> Evidence:
         stack = stack._replace(W=tuple(w.masked_fill(near, 0.0) for w in stack.W))
         loss = training_error(*stack) + weight_decay / 2 * squared_norm(stack.W)
         best = loss.reshape(-1, 8).argmin(-1) + 8 * torch.arange(len(loss) // 8)
-        one = _taken(stack, best)
+        one = taken(stack, best)
         zero = flatten(one.W).norm(dim=-1) == 0
         at_zero = one.f.square().mean(-1) / 2
         r = one.a.norm(dim=-1).amax(-1)
@@ -607,7 +608,7 @@ def check_steep(seed: int) -> Evidence:
                 W, norm = find_critical_points(*stack, DECAY, steps=40)
                 smooth = torch.as_tensor(is_differentiable(stack.network, W, stack.a))
                 counts = (norm < 1e-10) & (flatten(W).norm(dim=-1) > 1e-2) & smooth
-                found = _taken(stack._replace(W=W), counts)
+                found = taken(stack._replace(W=W), counts)
                 tried += len(norm)
                 met += len(found.a)
                 if not len(found.a):
