@@ -1,11 +1,14 @@
-"""The paper's Tables 1 and 2, and how a batch of our own trials differs from it."""
+"""The paper's Tables 1 and 2 beside our own trials, and two batches of our own, pair by pair."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import optimize, special, stats
+
+from pscore.training import loss_share
 
 
 class Reported(NamedTuple):
@@ -151,4 +154,144 @@ def beside_table_2(trials: pd.DataFrame, dataset: str) -> pd.DataFrame:
             "95 % interval": f"{low:+.2f} to {high:+.2f}",
             "agrees": "yes" if low <= 0 <= high else "no",
         }
+    return pd.DataFrame(rows).T
+
+
+class Paired(NamedTuple):
+    """How two treatments differ on the same seeds.
+
+    Attributes:
+        pairs: how many seeds.
+        mean: the mean of the differences, treated less control.
+        low: lower end of Student's interval for it.
+        high: upper end.
+        effect: the differences' mean in units of their standard deviation (Cohen's d_z), with
+            Hedges' correction; nan if they do not scatter.
+        effect_low: lower end of the interval for the standardised effect.
+        effect_high: upper end.
+        p_value: of Wilcoxon's signed-rank test; 1 if all differences are zero.
+    """
+
+    pairs: int
+    mean: float
+    low: float
+    high: float
+    effect: float
+    effect_low: float
+    effect_high: float
+    p_value: float
+
+
+def paired(treated: Sequence[float], control: Sequence[float], level: float = 0.95) -> Paired:
+    r"""Compare two treatments that were each given to the same seeds.
+
+    With differences :math:`d_i` of mean m and standard deviation s over n seeds, Student's
+    interval is :math:`m \pm t s/\sqrt n`, exact for normal differences. The standardised effect is
+    :math:`J m/s`, where Hedges' :math:`J = \Gamma(\nu/2) / (\sqrt{\nu/2}\,\Gamma((\nu-1)/2))` with
+    :math:`\nu = n - 1` takes its bias away. Since :math:`m\sqrt n/s` has a noncentral t
+    distribution, whose parameter is :math:`\sqrt n` times the true effect, the parameters at which
+    the observed value is just not too large or too small are the ends of the effect's interval.
+    The signed-rank test asks for no normality, only for a symmetric distribution when nothing
+    differs; with n pairs its p-value is never below :math:`2^{1-n}`.
+
+    Args:
+        treated: one value a seed.
+        control: those of the same seeds in the same order.
+        level: how often the intervals are to hold the true value.
+
+    Raises:
+        ValueError: if there are fewer than three pairs, or a value is not finite.
+    """
+    if np.shape(treated) != np.shape(control) or np.size(treated) < 3:
+        raise ValueError("treated and control must be as many values, one a seed, at least three")
+    d = np.asarray(treated, dtype=float) - np.asarray(control, dtype=float)
+    if not np.isfinite(d).all():
+        raise ValueError(f"treated and control must be finite, not {d} apart")
+    n, mean, spread = len(d), float(d.mean()), float(d.std(ddof=1))
+    if spread <= 1e-12 * abs(mean):
+        p_value = 1.0 if mean == 0 else 2.0 ** (1 - n)
+        return Paired(n, mean, mean, mean, math.nan, math.nan, math.nan, p_value)
+    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * spread / math.sqrt(n)
+    ratio = math.sqrt(n) * mean / spread
+    freedom = (n - 1) / 2
+    bias = math.exp(special.gammaln(freedom) - special.gammaln(freedom - 0.5)) / freedom**0.5
+    low, high = (
+        _noncentrality(ratio, n - 1, (1 + sign * level) / 2) / math.sqrt(n) for sign in (1, -1)
+    )
+    effect, p_value = bias * mean / spread, float(stats.wilcoxon(d).pvalue)
+    return Paired(n, mean, mean - half, mean + half, effect, low, high, p_value)
+
+
+def _noncentrality(ratio: float, freedom: int, level: float) -> float:
+    """The parameter of the noncentral t distribution that puts ``level`` below ``ratio``."""
+    if ratio < 0:
+        return -_noncentrality(-ratio, freedom, 1 - level)
+
+    def excess(parameter: float) -> float:
+        below = float(stats.nct.cdf(ratio, freedom, parameter))
+        # Far out in a tail scipy's series can fail; what it should say there is known.
+        return (float(parameter < ratio) if math.isnan(below) else below) - level
+
+    return float(optimize.brentq(excess, -10, 10 + 4 * ratio))
+
+
+# What a path is summed up by when batches are compared pair by pair, and its words.
+MEASURES = {
+    "entry_step": "t_0 (step)",
+    "loss_fraction": "loss share",
+    "time_fraction": "time share",
+    "negative": "share of steps with curvature ≤ 0",
+    "curvature_p10": "10th percentile after t_0",
+    "curvature_median": "median of the curvature",
+    "test_accuracy": "test accuracy",
+}
+
+
+def path_measures(trials: pd.DataFrame, trajectories: pd.DataFrame, period: int) -> pd.DataFrame:
+    """Sum up the paths of a batch, one row a seed.
+
+    A log may be denser at the start. :math:`t_0` and the two shares are read off all of it, the
+    distribution of the curvature off an even log.
+
+    Args:
+        trials: one row a trial, with ``seed`` and ``test_accuracy``.
+        trajectories: ``seed``, ``step``, ``loss`` and ``curvature``.
+        period: steps between two entries of the even log.
+
+    Returns:
+        The columns `MEASURES`. A path without a :math:`t_0` has the step after its last one, and
+        no 10th percentile.
+    """
+    rows = {}
+    for seed, path in trajectories.groupby("seed"):
+        share = loss_share(path)
+        even = path[path.step % period == 0]
+        entry = path.step.iloc[-1] + 1 if share.entry_step is None else share.entry_step
+        rows[seed] = {
+            "entry_step": entry,
+            "loss_fraction": share.loss_fraction,
+            "time_fraction": share.time_fraction,
+            "negative": (even.curvature <= 0).mean(),
+            "curvature_p10": even.curvature[even.step >= entry].quantile(0.1),
+            "curvature_median": even.curvature.median(),
+        }
+    table = pd.DataFrame(rows).T.rename_axis("seed")
+    return table.assign(test_accuracy=trials.set_index("seed").test_accuracy)[list(MEASURES)]
+
+
+def beside_each_other(treated: pd.DataFrame, control: pd.DataFrame) -> pd.DataFrame:
+    """Compare two batches measure by measure on the seeds that they share, see `paired`.
+
+    Args:
+        treated: as `path_measures` makes it.
+        control: likewise. A pair of which one has no value is left out of that row.
+
+    Returns:
+        One row a measure: both means, and the columns of `Paired`.
+    """
+    rows = {}
+    for name in MEASURES:
+        pair = pd.concat({"treated": treated[name], "control": control[name]}, axis=1).dropna()
+        found = paired(pair.treated.tolist(), pair.control.tolist())
+        rows[name] = {**pair.mean(), **found._asdict()}
     return pd.DataFrame(rows).T

@@ -1,11 +1,20 @@
-"""Welch's interval against scipy's own, which wants both samples whole."""
+"""Welch's interval against scipy's own, which wants both samples whole; and pairs of trials."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from pscore.comparison import TABLE_2, Reported, beside_table_2, difference
+from pscore.comparison import (
+    MEASURES,
+    TABLE_2,
+    Reported,
+    beside_each_other,
+    beside_table_2,
+    difference,
+    paired,
+    path_measures,
+)
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(5, 100), (40, 3), (10, 10)])
@@ -75,3 +84,72 @@ def test_table_says_what_agrees():
 def test_values_that_are_none_are_refused(values):
     with pytest.raises(ValueError, match="values must be finite numbers, and at least one"):
         difference(values, TABLE_2["mnist"]["loss_fraction"])
+
+
+def test_paired_interval_and_p_value_are_scipy_s():
+    generator = np.random.default_rng(0)
+    a, b = generator.normal(1, 2, (2, 9))
+    found = paired(a, b)
+    test = stats.ttest_rel(a, b)
+    expected = test.confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.pairs == 9 and found.mean == pytest.approx(a.mean() - b.mean())
+    assert found.p_value == stats.wilcoxon(a, b).pvalue
+    assert test.pvalue < 0.05 or found.effect_low < 0  # the two intervals hold zero together
+    mirrored = paired(b, a)
+    assert mirrored.effect_low == pytest.approx(-found.effect_high)
+
+
+def test_standardised_effect_is_unbiased_and_its_interval_holds_it():
+    generator, held, effects = np.random.default_rng(0), 0, []
+    for _ in range(1000):
+        found = paired(generator.normal(0.8, 1, 6), np.zeros(6))
+        held += found.effect_low <= 0.8 <= found.effect_high
+        effects.append(found.effect)
+    assert 0.925 < held / 1000 < 0.975
+    assert np.mean(effects) == pytest.approx(0.8, abs=4 * np.std(effects) / 1000**0.5)
+
+
+def test_large_effects_and_differences_without_spread():
+    spread = np.random.default_rng(0).normal(500, 1, 5)
+    assert paired(spread, np.zeros(5)).effect_low > 100
+    for shift, p_value in ((1.0, 0.125), (0.0, 1.0)):
+        found = paired([shift] * 4, [0.0] * 4)
+        assert (found.mean, found.low, found.high, found.p_value) == (shift, shift, shift, p_value)
+        assert np.isnan([found.effect, found.effect_low, found.effect_high]).all()
+
+
+@pytest.mark.parametrize(
+    ("treated", "control", "message"),
+    [([1.0, 2.0], [1.0, 2.0], "at least three"), ([1.0] * 3, [1.0, 2.0, np.nan], "finite")],
+)
+def test_pairs_that_are_none_are_refused(treated, control, message):
+    with pytest.raises(ValueError, match=message):
+        paired(treated, control)
+
+
+def test_path_measures_of_a_path_that_is_known():
+    curvature = np.r_[-1.0, 2.0, -1.0, 4.0, np.arange(5.0, 13.0)]
+    path = pd.DataFrame({"step": range(12), "loss": np.arange(12.0)[::-1], "curvature": curvature})
+    outside = path.assign(curvature=-1.0, seed=1)
+    trials = pd.DataFrame({"seed": [1, 0], "test_accuracy": [0.1, 0.9]})
+    table = path_measures(trials, pd.concat([path.assign(seed=0), outside]), period=2)
+    assert list(table.columns) == list(MEASURES)
+    row = table.loc[0]
+    assert row.entry_step == 3 and row.test_accuracy == 0.9
+    assert row.loss_fraction == pytest.approx(8 / 11)
+    assert row.negative == pytest.approx(2 / 6)  # steps 0 and 2 of 0, 2, ..., 10
+    assert row.curvature_p10 == np.percentile([5, 7, 9, 11], 10)
+    never = table.loc[1]
+    assert never.entry_step == 12 and never.loss_fraction == 0 and np.isnan(never.curvature_p10)
+
+
+def test_batches_are_compared_on_the_seeds_they_share():
+    seeds = pd.Index(range(6), name="seed")
+    base = pd.DataFrame({name: np.arange(6.0) ** 2 for name in MEASURES}, index=seeds)
+    treated = base[::-1] + pd.DataFrame({n: [1.0, 2, 3, 4, 5, 6] for n in MEASURES}, index=seeds)
+    treated.loc[5, "curvature_p10"] = np.nan
+    table = beside_each_other(treated.drop(index=0), base)
+    assert table.loc["entry_step", "mean"] == 4.0  # the mean of 2, ..., 6
+    assert table.pairs.to_dict() == {**dict.fromkeys(MEASURES, 5), "curvature_p10": 4}
+    assert table.loc["curvature_p10", "mean"] == 3.5
