@@ -37,7 +37,7 @@ def check_scale_invariance(seed: int, problems: int = 40) -> Evidence:
         U = torch.randn(inputs, units, generator=draw).double()
         c = float(10 ** (2 * torch.rand((), generator=draw) - 1))
         unit = functional.relu if index % 2 else functional.softplus
-        loss = partial(_normalised_loss, x=x, labels=labels, head=head, unit=unit)
+        loss = partial(normalised_loss, x=x, labels=labels, head=head, unit=unit)
         g = jacobian(loss, U).reshape(-1)
         H = hessian(loss, U).reshape(U.numel(), U.numel())
         if g.norm() < 1e-6 or (x @ U).std(0).min() < 1e-3:
@@ -53,9 +53,10 @@ def check_scale_invariance(seed: int, problems: int = 40) -> Evidence:
     return Evidence(problems, met, violations, rejected)
 
 
-def _normalised_loss(
+def normalised_loss(
     U: Tensor, x: Tensor, labels: Tensor, head: Tensor, unit: Callable[[Tensor], Tensor]
 ) -> Tensor:
+    """The cross-entropy of a network whose first layer is normalised over the batch, with ε = 0."""
     z = x @ U
     normal = (z - z.mean(0)) / z.std(0, correction=0)
     return functional.cross_entropy(unit(normal) @ head, labels)
