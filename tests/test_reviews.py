@@ -29,7 +29,8 @@ POINTS = {
 }
 OWED = [f"{source}-{point}" for source, points in POINTS.items() for point in points.split()]
 
-ROW = re.compile(r"^\| \[[^\]]+\]\(([\w-]+)\) \| [^|]+ \|([^|]*)\|$", re.MULTILINE)
+VERDICTS = {"certified", "observed", "inconclusive", "refuted", "corrected", ""}
+ROW = re.compile(r"^\| \[[^\]]+\]\(([\w-]+)\) \| [^|]+ \| ?([a-z]*) \|([^|]*)\|$", re.MULTILINE)
 REFERENCE = re.compile(r"\{(?:prf:ref|eq|numref|ref)\}`([\w-]+)`")
 LABELS = (r":label: ([\w-]+)", r"^\(([\w-]+)\)=$", r"\$\$ \(([\w-]+)\)$")
 
@@ -59,7 +60,7 @@ def unanswered(text, owed, known):
         owed: the points' anchors.
         known: the labels that exist.
     """
-    rows = {anchor: REFERENCE.findall(answers) for anchor, answers in ROW.findall(text)}
+    rows = {anchor: REFERENCE.findall(answers) for anchor, _, answers in ROW.findall(text)}
     found = [f"{anchor} is not in the tables" for anchor in owed if anchor not in rows]
     for anchor, answers in rows.items():
         if not answers:
@@ -94,7 +95,7 @@ def test_every_point_is_answered(text, known):
 
 FALSIFIED = {
     "an answer removed": (
-        r"(\[2\]\(review-point-2\) \|[^|]*\|)[^|]*\|",
+        r"(\[2\]\(review-point-2\) \|[^|]*\|[^|]*\|)[^|]*\|",
         r"\1 |",
         "review-point-2 has no answer",
     ),
@@ -127,6 +128,10 @@ def test_a_falsified_copy_is_reported(what, text, known):
     changed, times = re.subn(pattern, replacement, text, count=1)
     assert times == 1
     assert message in unanswered(changed, OWED, known)
+
+
+def test_verdicts_are_the_book_s_words(text):
+    assert {verdict for _, verdict, _ in ROW.findall(text)} <= VERDICTS
 
 
 def test_links_lead_to_labels_that_exist(text, known):
