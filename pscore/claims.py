@@ -24,6 +24,7 @@ from pscore.checks import (
     origin,
     phases,
     pieces,
+    reviews,
     sharper,
     smoothness,
     strong,
@@ -46,6 +47,7 @@ LEDGER: tuple[Claim, ...] = tuple(
         origin,
         strong,
         phases,
+        reviews,
     )
     for claim in topic.CLAIMS
 )
