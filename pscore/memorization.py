@@ -1,0 +1,371 @@
+r"""Points of zero training error, built and not trained: as many units as the root of the data.
+
+Inputs are projected on a line. There, with the points in order ``x_1 < x_2 < …``, a function that
+zigzags with slopes ±M passes through every target, one kink between two neighbours:
+
+.. math:: \tau = \tfrac12 (x_i + x_{i+1}) + (f_{i+1} - f_i) / (2s), \quad s = \pm M.
+
+One hidden layer needs a unit for each kink. Two need fewer. Cut the line into p parts of q points.
+The second layer has q units for each output, the *kinks*, which compute ``σ(x − T_j(x))`` with
+``T_j`` the place of the part's j-th kink, constant on each part. These q functions are combinations
+of the same units of the first layer: *ramps*, two for each gap between parts, which rise from 0 to
+1 between the neighbours there, and the *line* itself. With groups of data at several depths, one
+unit carries the line on and one for each output, the *sum*, what the groups before have added up.
+
+All is computed in rational numbers, and in the terms of eq. (1): the inputs have a last coordinate
+1, and each hidden layer has a unit *one* that hands it on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from itertools import accumulate
+from math import lcm
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from pscore.network import ReLUNetwork, Weights
+from pscore.seeds import rng
+
+Unit = tuple[str, dict[int, Fraction]]  # what it is for, and its incoming weights
+
+UNIT_ROUNDOFF = 2.0**-53
+as_fractions = np.vectorize(Fraction, otypes=[object])
+
+
+@dataclass(frozen=True, eq=False)
+class Memorizer:
+    """A network that passes through every target, without output ReLU.
+
+    Attributes:
+        matrices: ``W_0, …, W_H`` of eq. (1), ``(n_i, n_{i+1})``, arrays of fractions.
+        roles: for each hidden layer what its units are for: ``"one"``, ``"line"``, ``"sum"``,
+            ``"ramp"`` or ``"kink"``.
+        direction: u, on which inputs are projected.
+    """
+
+    matrices: tuple[np.ndarray, ...]
+    roles: tuple[tuple[str, ...], ...]
+    direction: np.ndarray
+
+    @property
+    def units(self) -> int:
+        """How many hidden units there are, besides those that hand on the constant."""
+        return sum(len(layer) - layer.count("one") for layer in self.roles)
+
+    @property
+    def network(self) -> ReLUNetwork:
+        """The architecture, for `extended` inputs."""
+        widths = (len(self.matrices[0]), *(matrix.shape[1] for matrix in self.matrices))
+        return ReLUNetwork(widths, output_relu=False)
+
+    @cached_property
+    def weights(self) -> Weights:
+        """The matrices in float64, each entry rounded once, to nearest."""
+        return tuple(torch.from_numpy(matrix.astype(np.float64)) for matrix in self.matrices)
+
+    def error_bound(self, inputs: Tensor) -> Tensor:
+        """Return how far outputs in float64 can be from the exact ones, ``(N,)`` or ``(N, d)``.
+
+        ``K u |W_H|ᵀ ⋯ |W_0|ᵀ |a|`` with ``K = Σ (n_i + 1)``, u = 2⁻⁵³, and 0.1 % on top for terms
+        of higher order and the rounding of the bound itself.
+
+        Args:
+            inputs: `extended`, ``(N, n_0)``, floats.
+        """
+        size = self.network(tuple(matrix.abs() for matrix in self.weights), inputs.abs())
+        return 1.001 * UNIT_ROUNDOFF * sum(len(matrix) + 1 for matrix in self.matrices) * size
+
+
+def extended(inputs: Tensor) -> Tensor:
+    """Return inputs ``(N, n)`` with a last coordinate 1, ``(N, n + 1)``."""
+    return torch.nn.functional.pad(inputs, (0, 1), value=1.0)
+
+
+def exact_outputs(
+    matrices: Sequence[np.ndarray], inputs: ArrayLike
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the outputs ``(N, d)`` of a network without output ReLU, and all hidden layers'.
+
+    Args:
+        matrices: arrays of fractions, as in `Memorizer`.
+        inputs: ``(N, n)`` numbers, without the coordinate 1.
+    """
+    a = as_fractions(inputs)
+    layers = [np.hstack([a, as_fractions(np.ones((len(a), 1)))])]
+    for matrix in matrices[:-1]:
+        layers.append(np.maximum(layers[-1] @ matrix, Fraction(0)))
+    return layers[-1] @ matrices[-1], layers[1:]
+
+
+def block_shape(points: int, outputs: int = 1) -> tuple[int, int]:
+    """Return p and q with ``p q ≥ N`` and ``2p + dq`` least: parts, and points in a part.
+
+    ``2p − 1 + dq ≤ 2 √(2dN) + d + 1``.
+    """
+    choices = [(-(-points // q), q) for q in range(1, points + 1)]
+    return min(choices, key=lambda shape: 2 * shape[0] + outputs * shape[1])
+
+
+def memorize(
+    inputs: ArrayLike,
+    targets: ArrayLike,
+    *,
+    groups: Sequence[int] | None = None,
+    first_layers: Sequence[int] | None = None,
+    widths: Sequence[int] | None = None,
+    direction: ArrayLike | None = None,
+) -> Memorizer:
+    """Return a network with training error zero: two hidden layers, or two for each group of data.
+
+    Args:
+        inputs: ``(N, n)``, floats or fractions. Rows that occur twice are taken once.
+        targets: ``(N,)`` or ``(N, d)``.
+        groups: ``N_1, …, N_m``, how many points each block of two layers fits, counted along the
+            line after rows that occur twice are taken once; by default one group of all.
+        first_layers: ``l_1 < … < l_m``, the first layer of each block, at least two apart;
+            1, 3, 5, … by default.
+        widths: how many units, not counting the constant ones, each hidden layer may have; by
+            default as many as make each block smallest.
+        direction: u, integers or fractions, on which the inputs are projected.
+
+    Raises:
+        ValueError: for one input with two targets, a direction that does not separate the inputs,
+            groups that don't add up, or widths that are too small.
+    """
+    a, f = _checked(inputs, targets)
+    u = separating_direction(a) if direction is None else as_fractions(np.asarray(direction))
+    t = _projected(a, u)
+    order = np.argsort(t, kind="stable")
+    t, f = t[order], f[order]
+    gaps = t[1:] - t[:-1]
+    if len(gaps) and not gaps.min():
+        first = int(np.flatnonzero(gaps == 0)[0])
+        raise ValueError(
+            f"direction projects the distinct inputs {a[order[first]].tolist()} and "
+            f"{a[order[first + 1]].tolist()} on one point: choose another, or none"
+        )
+    least = gaps.min() if len(gaps) else Fraction(1)
+    x = t - (t[0] - least)  # positive, so that a ReLU hands it on
+    ends = list(accumulate(groups or (len(x),)))
+    if ends[-1] != len(x) or min(groups or (1,)) < 1:
+        raise ValueError(f"groups must be positive and add up to {len(x)} inputs; got {groups}")
+    starts = list(first_layers or range(1, 2 * len(ends), 2))
+    if len(starts) != len(ends) or min(np.diff([-1, *starts])) < 2:
+        raise ValueError(
+            f"first_layers must name a layer for each of the {len(ends)} groups, from 1 on and at "
+            f"least two apart; got {starts}"
+        )
+    size = np.abs(f).max() or Fraction(1)
+    blocks = {}
+    for j, (layer, lo, hi) in enumerate(zip(starts, [0, *ends], ends, strict=False)):
+        q = _points_in_a_part(hi - lo, f.shape[1], widths, layer, j > 0, hi < len(x))
+        blocks[layer] = _block(x, f + 2 * size, lo, hi, q)
+    built = _assemble(blocks, u, least - t[0], size, f.shape[1])
+    needed = [len(layer) - 1 for layer in built.roles]
+    if widths is not None and (
+        len(widths) != len(needed) or any(w < n for w, n in zip(widths, needed, strict=True))
+    ):
+        raise ValueError(
+            f"widths must leave room for {needed} units in {len(needed)} hidden layers, what is "
+            f"carried on included; got {list(widths)}"
+        )
+    return built
+
+
+def one_hidden_layer(inputs: ArrayLike, targets: ArrayLike) -> Memorizer:
+    """Return a network of one hidden layer with training error zero: a unit for each number.
+
+    Args:
+        inputs: as for `memorize`.
+        targets: as for `memorize`.
+    """
+    a, f = _checked(inputs, targets)
+    flat = memorize(a, f, widths=(1, f.size))  # one part: its kinks read the line alone
+    first, second, last = flat.matrices
+    keep = [flat.roles[0].index("one"), flat.roles[0].index("line")]
+    return Memorizer((first[:, keep] @ second[keep], last), flat.roles[1:], flat.direction)
+
+
+def separating_direction(inputs: ArrayLike, *, seed: int = 0, tries: int = 32) -> np.ndarray:
+    """Return integers ``(n,)`` on which the inputs' projections all differ.
+
+    The best of some random ones: least gap over spread is largest. Two distinct inputs agree for
+    at most one in 2B of the vectors with entries up to B, so the search ends.
+
+    Args:
+        inputs: ``(N, n)``, distinct rows.
+        seed: of the draw.
+        tries: how many to choose from, at least.
+    """
+    exact = as_fractions(inputs)
+    if exact.shape[1] == 1 or len(exact) == 1:
+        return as_fractions(np.ones(exact.shape[1], dtype=int))
+    points, draw, most = exact.astype(np.float64), rng(seed, "initialization"), 2**10
+    while True:
+        drawn = draw.integers(-most, most + 1, size=(tries, exact.shape[1]))
+        projected = np.sort(points @ drawn.T, axis=0)
+        spread = np.maximum(projected[-1] - projected[0], 1e-300)
+        best = as_fractions(drawn[(np.diff(projected, axis=0).min(0) / spread).argmax()])
+        if len(set(_projected(exact, best).tolist())) == len(exact):
+            return best
+        most *= 4
+
+
+def _projected(inputs: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Return ``u · a`` exactly, ``(N,)``: in whole numbers over a common denominator, for speed."""
+    scale = lcm(*(x.denominator for x in inputs.flat))
+    whole = np.frompyfunc(lambda x: x.numerator * (scale // x.denominator), 1, 1)(inputs)
+    if all(x.denominator == 1 for x in direction):
+        direction = np.array([int(x) for x in direction], dtype=object)
+    return as_fractions(whole @ direction) / scale
+
+
+@dataclass(frozen=True)
+class _Block:
+    """What two layers have to know to fit one group: places on the line.
+
+    Attributes:
+        ramps: start and end of each ramp; with ``closed`` the last one ends the block's work.
+        kinks: ``τ``, one row of p places for each of the d q units.
+        slopes: ``±M, ±2M``, their outgoing weights.
+        closed: whether points lie to the right of the group.
+    """
+
+    ramps: list[tuple[Fraction, Fraction]]
+    kinks: np.ndarray
+    slopes: list[Fraction]
+    closed: bool
+
+
+def _block(x: np.ndarray, f: np.ndarray, lo: int, hi: int, q: int) -> _Block:
+    """The block for the points lo, …, hi − 1 of all; targets f are positive."""
+    heads = list(range(lo, hi, q))
+    padded = np.concatenate([[Fraction(0)], x, [x[-1] + x[0]]])
+    gaps = padded[1:] - padded[:-1]  # gaps[i] lies before the point i
+    rises = np.abs(np.diff(f, axis=0, prepend=f[:1] * 0)).max(1)
+    rises[heads] = f[heads].max(1)
+    M = 2 * _power_of_two_above((rises[lo:hi] / gaps[lo:hi]).max())
+    closed = hi < len(x)
+    seams = [*heads[1:], hi] if closed else heads[1:]
+    ramps = [(padded[i] + gaps[i] / 4, padded[i + 1] - gaps[i] / 4) for i in seams]
+    idle = padded[hi] + gaps[hi] / 4
+    kinks = np.full((f.shape[1], q, len(heads)), idle, dtype=object)
+    for i in range(lo, hi):
+        k, j = divmod(i - lo, q)
+        s = M if j % 2 else -M  # of the line through the point before
+        middle = (x[i - 1] + x[i]) / 2 + (f[i] - f[i - 1]) / (2 * s) if j else x[i] - f[i] / M
+        kinks[:, j, k] = middle
+    slopes = [M, *(2 * M * (-1) ** j for j in range(1, q))]
+    return _Block(ramps, kinks.reshape(-1, len(heads)), slopes, closed)
+
+
+def _assemble(
+    blocks: dict[int, _Block], u: np.ndarray, shift: Fraction, lift: Fraction, outputs: int
+) -> Memorizer:
+    """Write the units of each layer down, then their weights as matrices."""
+    last = max(blocks)
+    # The layer before: where the constant is, how the line is read off, and who adds to each sum.
+    one, line = len(u), {**dict(enumerate(u)), len(u): shift}
+    adders: list[dict[int, Fraction]] = [{} for _ in range(outputs)]
+    layers: list[list[Unit]] = []
+    for layer in range(1, last + 2):
+        units: list[Unit] = [("one", {one: Fraction(1)})]
+        if layer <= last:
+            units.append(("line", line))
+        if any(adders):
+            units += [("sum", adder) for adder in adders]
+        carried = len(units) - outputs if any(adders) else None
+        if (block := blocks.get(layer)) is not None:
+            first_ramp = len(units)
+            for place in (end for ramp in block.ramps for end in ramp):
+                units.append(("ramp", {**line, one: line.get(one, Fraction(0)) - place}))
+        adders = [{} if carried is None else {carried + o: Fraction(1)} for o in range(outputs)]
+        if layer == min(blocks) + 1:  # keeps a sum positive where nothing was added yet
+            adders = [{0: lift} for _ in range(outputs)]
+        if (block := blocks.get(layer - 1)) is not None:
+            q = len(block.slopes)
+            for index, places in enumerate(block.kinks):
+                adders[index // q][len(units)] = block.slopes[index % q]
+                units.append(("kink", _kink(block, places, first_ramp)))
+        layers.append(units)
+        one, line = 0, {1: Fraction(1)}
+    layers.append([("output", {**adder, 0: adder.get(0, 0) - 3 * lift}) for adder in adders])
+    matrices, rows = [], len(u) + 1
+    for units in layers:
+        matrix = np.full((rows, len(units)), Fraction(0), dtype=object)
+        for column, (_, incoming) in enumerate(units):
+            for row, weight in incoming.items():
+                matrix[row, column] = weight
+        matrices.append(matrix)
+        rows = len(units)
+    roles = tuple(tuple(role for role, _ in units) for units in layers[:-1])
+    return Memorizer(tuple(matrices), roles, u)
+
+
+def _kink(block: _Block, places: np.ndarray, first_ramp: int) -> dict[int, Fraction]:
+    """What a kink reads off the layer before: ``x − T(x)``, with T through the given places."""
+    incoming = {0: -places[0], 1: Fraction(1)}
+    for k, (start, end) in enumerate(block.ramps):
+        closing = block.closed and k == len(block.ramps) - 1  # from end on x − T is start − end
+        rise = (2 * end - start if closing else places[k + 1]) - places[k]
+        incoming[first_ramp + 2 * k] = -rise / (end - start)
+        incoming[first_ramp + 2 * k + 1] = rise / (end - start) - closing
+    return incoming
+
+
+def _points_in_a_part(
+    points: int,
+    outputs: int,
+    widths: Sequence[int] | None,
+    layer: int,
+    carries_sum: bool,
+    carries_line: bool,
+) -> int:
+    """Return q for a block, or a refusal if its two layers are too narrow for all its points."""
+    if widths is None:
+        return block_shape(points, outputs)[1]
+    first, second = [*widths, 0, 0][layer - 1 : layer + 1]
+    p = (first - 1 - outputs * carries_sum) // 2 + (not carries_line)
+    q = (second - carries_line - outputs * carries_sum) // outputs
+    if p < 1 or q < 1 or p * q < points:
+        raise ValueError(
+            f"widths {tuple(widths)} are too small: with layers {layer} and {layer + 1} of "
+            f"{first} and {second} units the construction fits {max(p, 0) * max(q, 0)} points, "
+            f"not {points}; give them more units"
+        )
+    return min(q, points)
+
+
+def _checked(inputs: ArrayLike, targets: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return inputs ``(N, n)`` and targets ``(N, d)`` as fractions, each input once."""
+    given = [np.asarray(values) for values in (inputs, targets)]
+    if any(values.dtype.kind == "f" and not np.isfinite(values).all() for values in given):
+        raise ValueError("inputs and targets must be finite; found nan or infinite entries")
+    a, f = map(as_fractions, given)
+    f = f[:, None] if f.ndim == 1 else f
+    if a.ndim != 2 or f.ndim != 2 or len(a) != len(f) or not a.size or not f.size:
+        raise ValueError(
+            "inputs must be (N, n) and targets (N,) or (N, d), one row each for every data point; "
+            f"got {a.shape} and {f.shape}"
+        )
+    first: dict[tuple, int] = {}
+    for row, point in enumerate(map(tuple, a.tolist())):
+        before = first.setdefault(point, row)
+        if (f[before] != f[row]).any():
+            raise ValueError(
+                f"inputs in the rows {before} and {row} are the same and their targets differ: no "
+                "network can fit both; drop one, or give both the same target"
+            )
+    rows = list(first.values())
+    return a[rows], f[rows]
+
+
+def _power_of_two_above(value: Fraction) -> Fraction:
+    """Return the least power of two that is at least a positive number."""
+    power = Fraction(2) ** (value.numerator.bit_length() - value.denominator.bit_length())
+    return power if power >= value else 2 * power
