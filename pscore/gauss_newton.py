@@ -77,6 +77,8 @@ class GaussNewton:
         inputs: ``(N, n_0)``.
         targets: ``(N,)`` or ``(N, n_{H+1})``.
         weight_decay: λ, not negative.
+        reference: W⁰, in the shapes of the weights, for the penalty ``λ/2 ‖W − W⁰‖²``; without it,
+            0. It moves the gradient and leaves the Hessian alone.
 
     Raises:
         ValueError: for a stack of networks, or bad arrays.
@@ -89,6 +91,7 @@ class GaussNewton:
         inputs: Tensor,
         targets: Tensor,
         weight_decay: float,
+        reference: Sequence[Tensor] | None = None,
     ) -> None:
         """Take the point, and compute all that does not depend on a radius."""
         W, a, f = checked(network, weights, inputs, targets, weight_decay)
@@ -97,6 +100,10 @@ class GaussNewton:
         self.network, self.weight_decay = network, weight_decay
         with _precision():
             self.W = [_exact(matrix) for matrix in W]
+            self.pulled = list(self.W)
+            if reference is not None:
+                origin = network.checked_weights(reference)
+                self.pulled = [w - _exact(o) for w, o in zip(self.W, origin, strict=True)]
             self.slope = arb(network.negative_slope)
             self.steepest = arb(max(1.0, abs(network.negative_slope)))
             self.points = [self._forward(a[:, [i]], f[:, [i]]) for i in range(a.shape[1])]
@@ -166,7 +173,7 @@ class GaussNewton:
                             hessian[s][t] += value
                             hessian[t][s] += value
                     way = _diagonal(S[k]) * self.W[k].transpose() * way
-        flat = [entry for matrix in self.W for entry in matrix.entries()]
+        flat = [entry for matrix in self.pulled for entry in matrix.entries()]
         for s in range(m):
             gradient[s] += self.weight_decay * flat[s]
             hessian[s][s] += self.weight_decay
