@@ -287,11 +287,14 @@ def beside_each_other(treated: pd.DataFrame, control: pd.DataFrame) -> pd.DataFr
         control: likewise. A pair of which one has no value is left out of that row.
 
     Returns:
-        One row a measure: both means, and the columns of `Paired`.
+        One row a measure: both means, and the columns of `Paired`, with nan where fewer than three
+        pairs are left.
     """
     rows = {}
     for name in MEASURES:
         pair = pd.concat({"treated": treated[name], "control": control[name]}, axis=1).dropna()
-        found = paired(pair.treated.tolist(), pair.control.tolist())
-        rows[name] = {**pair.mean(), **found._asdict()}
-    return pd.DataFrame(rows).T
+        row = {"pairs": len(pair)}
+        if len(pair) > 2:
+            row = paired(pair.treated.tolist(), pair.control.tolist())._asdict()
+        rows[name] = {**pair.mean(), **row}
+    return pd.DataFrame(rows).T.reindex(columns=["treated", "control", *Paired._fields])

@@ -153,3 +153,5 @@ def test_batches_are_compared_on_the_seeds_they_share():
     assert table.loc["entry_step", "mean"] == 4.0  # the mean of 2, ..., 6
     assert table.pairs.to_dict() == {**dict.fromkeys(MEASURES, 5), "curvature_p10": 4}
     assert table.loc["curvature_p10", "mean"] == 3.5
+    few = beside_each_other(treated[treated.curvature_p10.notna()][:2], base)
+    assert few.loc["curvature_p10", "pairs"] == 2 and np.isnan(few.loc["curvature_p10", "mean"])
