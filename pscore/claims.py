@@ -17,6 +17,7 @@ from pscore.checks import (
     experiments,
     flow,
     global_minima,
+    how_large,
     images,
     linear,
     minima,
@@ -47,6 +48,7 @@ LEDGER: tuple[Claim, ...] = tuple(
         origin,
         strong,
         phases,
+        how_large,
         reviews,
     )
     for claim in topic.CLAIMS

@@ -38,6 +38,7 @@ COMPARED_AT_LEAST = {
     "discussion/nothing-but-the-origin.ipynb": 15,
     "discussion/strong-minima.ipynb": 12,
     "discussion/phase-diagram.ipynb": 10,
+    "discussion/how-large.ipynb": 18,
     "discussion/reviews.ipynb": 11,
     "back/claims.ipynb": 3,
 }
