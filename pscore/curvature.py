@@ -47,16 +47,47 @@ def frozen_hessian(
     layers, S = forward(network, W, a, held)
     e = layers[-1] - f
     leaving = _sensitivities(network, W, S)
-    jacobian = torch.cat(
+    jacobian = _jacobian(layers, leaving)
+    gauss_newton = (jacobian @ jacobian.mT).sum(-3)
+    hessian = (gauss_newton + _residual_term(network, W, S, layers, leaving, e)) / e.shape[-1]
+    return hessian + weight_decay * torch.eye(network.parameter_count).to(hessian)
+
+
+def frozen_jacobian(
+    network: ReLUNetwork,
+    weights: Sequence[Tensor],
+    inputs: Tensor,
+    switches: Switches | None = None,
+) -> Tensor:
+    """Return the derivatives of all outputs of the frozen network by all weights.
+
+    Args:
+        network: the architecture.
+        weights: matrices ``(n_i, n_{i+1})``, or ``(T, n_i, n_{i+1})`` for a stack.
+        inputs: ``(N, n_0)``, or ``(T, N, n_0)``.
+        switches: hold these constant; by default the network's own at ``weights``.
+
+    Returns:
+        ``(N n_{H+1}, m)``, or ``(T, N n_{H+1}, m)``: a row for each data point and output, those
+        of one data point together; columns in the order of `flatten`.
+    """
+    W = network.checked_weights(weights)
+    a = network.checked_inputs(inputs, W)
+    held = None if switches is None else network.checked_switches(switches)
+    layers, S = forward(network, W, a, held)
+    jacobian = _jacobian(layers, _sensitivities(network, W, S))
+    return jacobian.movedim(-1, -3).flatten(-3, -2)
+
+
+def _jacobian(layers: list[Tensor], leaving: list[Tensor]) -> Tensor:
+    """``∂ỹ/∂W``, ``(…, n_{H+1}, m, N)``."""
+    return torch.cat(
         [
             torch.einsum("...pn,...oqn->...opqn", x, dy).flatten(-3, -2)
             for x, dy in zip(layers, leaving, strict=False)
         ],
         dim=-2,
-    )  # (…, n_{H+1}, m, N)
-    gauss_newton = (jacobian @ jacobian.mT).sum(-3)
-    hessian = (gauss_newton + _residual_term(network, W, S, layers, leaving, e)) / e.shape[-1]
-    return hessian + weight_decay * torch.eye(network.parameter_count).to(hessian)
+    )
 
 
 def _sensitivities(network: ReLUNetwork, W: Weights, S: Switches) -> list[Tensor]:

@@ -106,6 +106,75 @@ def _states(problem: Problem, W: Weights, learning_rate: float, steps: int) -> I
         W = tuple(w - learning_rate * g for w, g in zip(W, state.gradient, strict=True))
 
 
+def descend_shuffled(
+    network: ReLUNetwork,
+    weights: Sequence[Tensor],
+    inputs: Tensor,
+    targets: Tensor,
+    *,
+    weight_decay: float,
+    learning_rate: float | Tensor,
+    batch_size: int,
+    epochs: int,
+    seeds: Sequence[int],
+) -> tuple[Problem, Iterator[State]]:
+    """Return the problem, and an iterator over the states of shuffled mini-batch SGD on ``ℓ_λ``.
+
+    In each epoch the data are put in a new order and cut into batches; each is used for one step.
+    The iterator yields ``epochs + 1`` states, the start and the end of each epoch, with residuals
+    and gradient over all data.
+
+    Args:
+        network: the architecture.
+        weights: where to start, a stack ``(T, n_i, n_{i+1})``.
+        inputs: ``(T, N, n_0)``, a data set for each.
+        targets: ``(T, N)`` or ``(T, N, n_{H+1})``.
+        weight_decay: λ, not negative.
+        learning_rate: η > 0, or one for each, ``(T,)``.
+        batch_size: B, a divisor of N.
+        epochs: how often each data point is used, at least 0.
+        seeds: T seeds of the orders; equal seeds, equal orders. With B = N there is none.
+
+    Raises:
+        ValueError: for bad arrays or numbers.
+    """
+    W, a, f = checked(network, weights, inputs, targets, weight_decay)
+    rate = torch.as_tensor(learning_rate).to(W[0]).reshape(-1, 1, 1)
+    if not (0 < rate.min() and rate.max() < math.inf):
+        raise ValueError(f"learning_rate must be positive and finite; got {learning_rate}")
+    points = a.shape[-1]
+    if batch_size < 1 or points % batch_size:
+        raise ValueError(f"batch_size must be a divisor of the {points} points; got {batch_size}")
+    if epochs < 0:
+        raise ValueError(f"epochs must be at least 0; got {epochs}")
+    if W[0].ndim != 3 or a.ndim != 3 or f.ndim != 3 or len(seeds) != len(W[0]):
+        raise ValueError("weights, inputs, targets and seeds must be stacks of one length")
+    problem = Problem(network, a, f, weight_decay)
+    return problem, _shuffled_states(problem, W, rate, batch_size, epochs, seeds)
+
+
+def _shuffled_states(
+    problem: Problem, W: Weights, rate: Tensor, batch_size: int, epochs: int, seeds: Sequence[int]
+) -> Iterator[State]:
+    network, a, f, weight_decay = problem
+    points = a.shape[-1]
+    draws = {seed: torch_generator(seed, "shuffling") for seed in seeds}
+    for epoch in range(epochs + 1):
+        state = State(
+            epoch * (points // batch_size), W, *residuals_and_gradient(network, W, *problem[1:])
+        )
+        yield state
+        if batch_size == points:
+            W = tuple(w - rate * g for w, g in zip(W, state.gradient, strict=True))
+            continue
+        orders = {seed: torch.randperm(points, generator=draw) for seed, draw in draws.items()}
+        order = torch.stack([orders[seed] for seed in seeds]).unsqueeze(1).to(a.device)
+        shuffled = [x.gather(-1, order.expand_as(x)).split(batch_size, -1) for x in (a, f)]
+        for batch in zip(*shuffled, strict=True):
+            _, G = residuals_and_gradient(network, W, *batch, weight_decay)
+            W = tuple(w - rate * g for w, g in zip(W, G, strict=True))
+
+
 _NAMED: dict[str, Callable[..., Tensor]] = {
     "default": partial(init.kaiming_uniform_, a=math.sqrt(5)),  # what torch.nn.Linear does
     "xavier_uniform": init.xavier_uniform_,
