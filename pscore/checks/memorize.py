@@ -129,9 +129,9 @@ def kinks_seen(outputs: np.ndarray) -> int:
 def check_lower_bound(seed: int) -> Evidence:
     """Check that networks on a line have at most (d_1 + 1)(d_2 + 1) pieces.
 
-    With one hidden layer, d_1 + 1. Kinks of random networks are counted on a fine grid; `sawtooth` networks, evaluated exactly,
-    take alternating values at d_1 d_2 + 1 inputs. Margin: pieces over the bound. Variant: a piece
-    for each unit and one more, d_1 + d_2 + 1.
+    With one hidden layer, d_1 + 1. Kinks of random networks are counted on a fine grid; `sawtooth`
+    networks, evaluated exactly, take alternating values at d_1 d_2 + 1 inputs. Margin: pieces over
+    the bound. Variant: a piece for each unit and one more, d_1 + d_2 + 1.
     """
     met = violations = rejected = 0
     margin = 0.0
