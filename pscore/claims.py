@@ -20,6 +20,7 @@ from pscore.checks import (
     how_large,
     images,
     linear,
+    memorize,
     minima,
     notation,
     origin,
@@ -49,6 +50,7 @@ LEDGER: tuple[Claim, ...] = tuple(
         strong,
         phases,
         how_large,
+        memorize,
         reviews,
     )
     for claim in topic.CLAIMS
