@@ -20,6 +20,7 @@ from pscore.checks import (
     how_large,
     images,
     linear,
+    losses,
     memorize,
     minima,
     notation,
@@ -50,6 +51,7 @@ LEDGER: tuple[Claim, ...] = tuple(
         strong,
         phases,
         how_large,
+        losses,
         memorize,
         reviews,
     )

@@ -39,6 +39,7 @@ COMPARED_AT_LEAST = {
     "discussion/strong-minima.ipynb": 12,
     "discussion/phase-diagram.ipynb": 10,
     "discussion/how-large.ipynb": 18,
+    "discussion/other-losses.ipynb": 13,
     "discussion/memorization.ipynb": 12,
     "discussion/reviews.ipynb": 11,
     "back/claims.ipynb": 3,
