@@ -215,7 +215,9 @@ def starts(at: ZeroError, distances: Tensor, seeds: Sequence[int]) -> Weights:
     flat = flatten(at.W)
     u = torch.stack(
         [
-            torch.randn(flat.shape[-1], generator=torch_generator(s, "initialization")).to(flat)
+            torch.randn(
+                flat[0].shape, generator=torch_generator(s, "initialization"), dtype=flat.dtype
+            )
             for s in seeds
         ]
     )
@@ -271,7 +273,7 @@ def run_near(
     started = time.perf_counter()
     at = zero_error_points(kind, widths, seeds, points, draws=draws)
     given = constants(at, batch_size)
-    epsilon = torch.logspace(math.log10(nearest), math.log10(farthest), distances).to(at.a)
+    epsilon = torch.from_numpy(np.geomspace(nearest, farthest, distances)).to(at.a)
     each = torch.arange(len(seeds)).repeat_interleave(distances)
     many, wide = at.rows(each), Constants(*(value[each] for value in given))
     problem, states = descend_shuffled(

@@ -6,6 +6,7 @@ Where a proposition bounds a descent, its constants come from `pscore.near`, the
 """
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
 from itertools import combinations
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
-from torch.func import jacrev
+from torch.autograd.functional import jacobian
 
 from pscore.checks import Claim, Evidence
 from pscore.curvature import (
@@ -44,6 +45,10 @@ SMALL = 1e-9
 
 def _seeds(seed: int, count: int) -> list[int]:
     return [1000 * seed + t for t in range(count)]
+
+
+def _normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    return torch.randn(tuple(shape), generator=generator, dtype=torch.float64)
 
 
 def _teachers(
@@ -85,11 +90,11 @@ def check_kernel(seed: int, count: int = 15) -> Evidence:
         at = zero_error_points("teacher", widths, _seeds(seed, count), points)
         H, m = frozen_hessian(*at), at.network.parameter_count
         decayed, slope = frozen_hessian(*at, DECAY), flatten(gradient(*at, DECAY))
-        noise = torch.randn(at.f.shape, generator=torch_generator(seed, "shuffling")).to(at.f)
+        noise = _normal(at.f.shape, torch_generator(seed, "shuffling"))
         missed = frozen_hessian(at.network, at.W, at.a, at.f + noise)
         for t in range(count):
             vector = flatten([w[t] for w in at.W])
-            J = jacrev(partial(_outputs, at.network, a=at.a[t]))(vector)
+            J = jacobian(partial(_outputs, at.network, a=at.a[t]), vector)
             kernel = torch.linalg.svd(J)[2][int(_rank(J)) :]
             nullity = int((torch.linalg.eigvalsh(H[t]).abs() < SMALL).sum())
             wrong = [
@@ -115,12 +120,9 @@ def check_scaling(seed: int, count: int = 15) -> Evidence:
     draw = torch_generator(seed, "initialization")
     for widths, points in ARCHITECTURES:
         at = zero_error_points("teacher", widths, _seeds(seed, count), points)
-        W = tuple(w * (torch.rand(w.shape, generator=draw) < 0.4) for w in at.W)
+        W = tuple(w * (_normal(w.shape, draw) > 0.25) for w in at.W)
         D = scaling_directions(at.network, W)
-        S = tuple(
-            torch.rand(count, points, width, generator=draw).round().double()
-            for width in widths[1:]
-        )
+        S = tuple((_normal((count, points, width), draw) > 0).double() for width in widths[1:])
         moved = [frozen_jacobian(at.network, W, at.a, held) @ D.mT for held in (None, S)]
         hidden = sum(widths[1:-1])
         for t in range(count):
@@ -154,7 +156,7 @@ def check_along(seed: int, count: int = 15) -> Evidence:
     for widths, points in ARCHITECTURES:
         at = zero_error_points("teacher", widths, _seeds(seed, count), points)
         network, W, a, met = at
-        noise = torch.randn(met.shape, generator=torch_generator(seed, "shuffling")).to(met)
+        noise = _normal(met.shape, torch_generator(seed, "shuffling"))
         D = scaling_directions(network, W)
         for f, exact in ((met, True), (met + noise, False)):
             bare = torch.einsum("tup,tpq,tuq->tu", D, frozen_hessian(network, W, a, f), D)
@@ -212,7 +214,7 @@ def check_radius(seed: int, count: int = 15, tries: int = 40) -> Evidence:
         size = count if len(widths) == 3 else count // 3
         at = zero_error_points("teacher", widths, _seeds(seed, size), points)
         radius, draw = constants(at).radius, torch_generator(seed, "shuffling")
-        u = torch.randn(tries, size, at.network.parameter_count, generator=draw).to(at.a)
+        u = _normal((tries, size, at.network.parameter_count), draw)
         u[0] = toward = _at_nearest_boundary(at)
         u = u / u.norm(dim=-1, keepdim=True)
         for direction in u:
@@ -287,7 +289,7 @@ def check_sgd(seed: int, count: int = 8) -> Evidence:
         given, n = constants(at, batch_size), points // batch_size
         x = 0.1
         distance = x * given.reach(n)
-        u = _away(at, distance, _directions(at, seed))
+        u = _away(at, distance, _directions(at, seed), times=2)
         wide = given.least / (given.batch * n * (n + 1))  # q for the step B / max |J_B|²
         slope = 8 * given.largest.sqrt() * given.lipschitz * n**2 * (n + 1)
         share = slope * distance / given.least  # the proposition's x, at most 0.1
@@ -314,7 +316,7 @@ def check_sgd(seed: int, count: int = 8) -> Evidence:
 def _directions(at: ZeroError, seed: int) -> Tensor:
     """Unit vectors, random for even networks of the stack and in the kernel of J for odd ones."""
     draw = torch_generator(seed, "initialization")
-    u = torch.randn(len(at.a), at.network.parameter_count, generator=draw).to(at.a)
+    u = _normal((len(at.a), at.network.parameter_count), draw)
     J = frozen_jacobian(at.network, at.W, at.a)
     inside = u - (torch.linalg.pinv(J, rtol=SMALL) @ (J @ u.unsqueeze(-1))).squeeze(-1)
     odd = torch.arange(len(u)).unsqueeze(-1) % 2 == 1
@@ -322,13 +324,13 @@ def _directions(at: ZeroError, seed: int) -> Tensor:
     return u / u.norm(dim=-1, keepdim=True)
 
 
-def _away(at: ZeroError, distance: Tensor, u: Tensor) -> Tensor:
-    """Turn the odd directions, of the kernel, by twice what a descent would correct of them."""
+def _away(at: ZeroError, distance: Tensor, u: Tensor, times: int) -> Tensor:
+    """Turn the odd directions, of the kernel, by what a descent would correct of them, or twice."""
     W = unflatten(at.network, flatten(at.W) + distance.unsqueeze(-1) * u)
     F = (at.network(W, at.a) - at.f).unsqueeze(-1)
     J = frozen_jacobian(at.network, at.W, at.a)
     correction = (torch.linalg.pinv(J, rtol=SMALL) @ F).squeeze(-1) / distance.unsqueeze(-1)
-    turned = u - 2 * correction
+    turned = u - times * correction
     odd = torch.arange(len(u)).unsqueeze(-1) % 2 == 1
     return torch.where(odd, turned / turned.norm(dim=-1, keepdim=True), u)
 
@@ -424,7 +426,9 @@ def check_generic(seed: int, count: int = 10) -> Evidence:
     teachers = [_teachers(w, N, seed, count) for w, N in ARCHITECTURES]
     for at in (*teachers, copies := _copies(seed, count)):
         given, u = constants(at), _directions(at, seed)
-        distance = 1e-3 * torch.minimum(given.reach(1), torch.tensor(1.0))
+        distance = 1e-3 * given.reach(1)
+        if at is copies:
+            u = _away(at, distance, u, times=1)
         W = unflatten(at.network, flatten(at.W) + distance.unsqueeze(-1) * u)
         J, F = frozen_jacobian(at.network, W, at.a), (at.network(W, at.a) - at.f).flatten(1)
         pulled = (J.mT @ F.unsqueeze(-1)).squeeze(-1).norm(dim=-1)
@@ -444,7 +448,7 @@ def _rank_at(J: Tensor, given: Constants) -> Tensor:
     return (torch.linalg.svdvals(J) > 0.1 * given.least.sqrt().unsqueeze(-1)).sum(-1)
 
 
-def check_stall(seed: int, count: int = 10) -> Evidence:
+def check_stall(seed: int, count: int = 24) -> Evidence:
     """Follow gradient descent for the steps that the proposition gives, at copies.
 
     q is measured from the outputs at the start, projected on the left kernel of J. Variant:
