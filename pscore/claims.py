@@ -13,6 +13,7 @@ import pandas as pd
 from pscore.checks import (
     Claim,
     Evidence,
+    batch_norm,
     bounds,
     experiments,
     flow,
@@ -46,6 +47,7 @@ LEDGER: tuple[Claim, ...] = tuple(
         flow,
         experiments,
         images,
+        batch_norm,
         sharper,
         origin,
         strong,

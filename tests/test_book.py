@@ -32,6 +32,7 @@ COMPARED_AT_LEAST = {
     "experiments/toy.ipynb": 5,
     "experiments/mnist.ipynb": 8,
     "experiments/cifar.ipynb": 5,
+    "experiments/batch-norm.ipynb": 14,
     "experiments/tables.ipynb": 3,
     "experiments/your-network.ipynb": 4,
     "discussion/sharper-sets.ipynb": 10,
