@@ -459,7 +459,7 @@ def check_nothing(seed: int) -> Evidence:
             tried += len(positive)
             met += len(ratio)
             violations += int((ratio > 1 + ROUNDING).sum())
-    return Evidence(tried, met, violations, rejected, min(margin, 1.0))
+    return Evidence(tried, met, violations, rejected, min(margin, 1.0), varies=True)
 
 
 def check_values(seed: int) -> Evidence:
@@ -484,7 +484,7 @@ def check_values(seed: int) -> Evidence:
         violations += int((whole > at_zero + (H - 1) / 2 * lift + 1e-9).sum())
         rejected += int((2 * lift > gap).sum())
         margin = max(margin, float((lift / gap).max()))
-    return Evidence(tried, met, violations, rejected, min(margin, 1.0))
+    return Evidence(tried, met, violations, rejected, min(margin, 1.0), varies=True)
 
 
 def separated(H: int, seed: int, count: int = 100) -> Stack:
