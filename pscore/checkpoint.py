@@ -9,7 +9,8 @@ gradient descent has no state beside the weights.
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,8 +49,7 @@ def save(path: Path, model: nn.Module, progress: Progress, settings: Mapping[str
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {_MODEL + name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}
     tables = {_TABLE + name: table for name, table in progress.tables.items()}
-    draft = path.with_name(path.name + ".part")
-    with open(draft, "wb") as file:
+    with written_whole(path) as draft, open(draft, "wb") as file:
         np.savez(
             file,
             settings=np.array(json.dumps(settings)),
@@ -58,7 +58,6 @@ def save(path: Path, model: nn.Module, progress: Progress, settings: Mapping[str
             **tables,
             **state,
         )
-    os.replace(draft, path)
 
 
 def restore(path: Path, model: nn.Module, settings: Mapping[str, Any]) -> Progress:
@@ -84,8 +83,7 @@ def restore(path: Path, model: nn.Module, settings: Mapping[str, Any]) -> Progre
         raise ValueError(f"the checkpoint cannot be read: {error}{remedy}") from error
     saved = json.loads(str(arrays["settings"]))
     if saved != settings:
-        names = sorted(k for k in {**saved, **settings} if saved.get(k) != settings.get(k))
-        found = ", ".join(f"{k} = {saved.get(k)}, not {settings.get(k)}" for k in names)
+        found = differences(saved, settings)
         raise ValueError(f"the checkpoint is of a run with {found}{remedy}")
     state = {name: torch.from_numpy(array) for name, array in _under(_MODEL, arrays).items()}
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
@@ -93,6 +91,20 @@ def restore(path: Path, model: nn.Module, settings: Mapping[str, Any]) -> Progre
         raise ValueError(f"the model does not fit the checkpoint{remedy}")
     model.load_state_dict(state)
     return Progress(int(arrays["step"]), float(arrays["seconds"]), _under(_TABLE, arrays))
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a draft to write to, and put it in the file's place in one step when it is whole."""
+    draft = path.with_name(path.name + ".part")
+    yield draft
+    os.replace(draft, path)
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Say in which entries two batches or runs differ, for an error that refuses to mix them."""
+    keys = sorted(key for key in {**old, **new} if old.get(key) != new.get(key))
+    return ", ".join(f"{key} = {old.get(key)!r}, not {new.get(key)!r}" for key in keys)
 
 
 def _under(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:

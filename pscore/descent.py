@@ -160,9 +160,8 @@ def _shuffled_states(
     points = a.shape[-1]
     draws = {seed: torch_generator(seed, "shuffling") for seed in seeds}
     for epoch in range(epochs + 1):
-        state = State(
-            epoch * (points // batch_size), W, *residuals_and_gradient(network, W, *problem[1:])
-        )
+        found = residuals_and_gradient(network, W, a, f, weight_decay)
+        state = State(epoch * (points // batch_size), W, *found)
         yield state
         if batch_size == points:
             W = tuple(w - rate * g for w, g in zip(W, state.gradient, strict=True))

@@ -9,7 +9,6 @@ logged step), with ``provenance.json`` beside them. The tables open in pandas al
 import difflib
 import importlib.metadata
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -20,6 +19,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
+
+from pscore.checkpoint import differences, written_whole
 
 SCHEMA_VERSION = 1
 
@@ -244,10 +245,12 @@ class ResultStore:
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        _replace(self.folder / "provenance.json", json.dumps(self.provenance, indent=2) + "\n")
+        with written_whole(self.folder / "provenance.json") as draft:
+            draft.write_text(json.dumps(self.provenance, indent=2) + "\n")
         for name, table in (("trajectories", self.trajectories), ("trials", self.trials)):
             table.attrs = {"schema_version": SCHEMA_VERSION}
-            _replace(self.folder / f"{name}.parquet", table)
+            with written_whole(self.folder / f"{name}.parquet") as draft:
+                table.to_parquet(draft, index=False)
 
     def _resume(self) -> None:
         """Take up what the folder holds, if it is this batch's."""
@@ -325,8 +328,7 @@ def _trials(path: Path, experiment: str) -> pd.DataFrame:
 def _difference(name: str, old: Any, new: Any) -> str:
     if not isinstance(old, dict):
         return f"{name} {old!r}, not {new!r}"
-    keys = sorted(key for key in {**old, **new} if old.get(key) != new.get(key))
-    return ", ".join(f"{key} = {old.get(key)!r}, not {new.get(key)!r}" for key in keys)
+    return differences(old, new)
 
 
 def _without(mapping: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -336,13 +338,3 @@ def _without(mapping: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _stacked(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """Append rows; an empty table has no types of its own to impose."""
     return new.reset_index(drop=True) if old.empty else pd.concat([old, new], ignore_index=True)
-
-
-def _replace(path: Path, content: str | pd.DataFrame) -> None:
-    """Write a file whole, then put it in place in one step."""
-    draft = path.with_name(path.name + ".part")
-    if isinstance(content, str):
-        draft.write_text(content)
-    else:
-        content.to_parquet(draft, index=False)
-    os.replace(draft, path)

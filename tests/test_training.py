@@ -239,7 +239,7 @@ def test_another_runs_checkpoint_is_refused(digits, tmp_path):
     with pytest.raises(ValueError, match=r"with learning_rate = 0.05, not 0.1"):
         changed = {**SETTINGS, "learning_rate": 0.1}
         train(small_resnet, digits, 7, checkpoint_path=path, **changed)
-    with pytest.raises(ValueError, match=r"with loss = None, not squared"):
+    with pytest.raises(ValueError, match=r"with loss = None, not 'squared'"):
         train(small_resnet, digits, 7, checkpoint_path=path, loss="squared", **SETTINGS)
     with pytest.raises(ValueError, match=r"the model does not fit the checkpoint"):
         train(linear_model, digits, 7, checkpoint_path=path, **SETTINGS)
