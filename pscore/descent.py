@@ -169,8 +169,8 @@ def _shuffled_states(
         orders = {seed: torch.randperm(points, generator=draw) for seed, draw in draws.items()}
         order = torch.stack([orders[seed] for seed in seeds]).unsqueeze(1).to(a.device)
         shuffled = [x.gather(-1, order.expand_as(x)).split(batch_size, -1) for x in (a, f)]
-        for batch in zip(*shuffled, strict=True):
-            _, G = residuals_and_gradient(network, W, *batch, weight_decay)
+        for inputs, targets in zip(*shuffled, strict=True):
+            _, G = residuals_and_gradient(network, W, inputs, targets, weight_decay)
             W = tuple(w - rate * g for w, g in zip(W, G, strict=True))
 
 
