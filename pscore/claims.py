@@ -24,6 +24,7 @@ from pscore.checks import (
     losses,
     memorize,
     minima,
+    near,
     notation,
     origin,
     phases,
@@ -55,6 +56,7 @@ LEDGER: tuple[Claim, ...] = tuple(
         how_large,
         losses,
         memorize,
+        near,
         reviews,
     )
     for claim in topic.CLAIMS
