@@ -1,53 +1,22 @@
 """The chapter on batch norm as a batch user runs it: through papermill, interrupted, misspelt."""
 
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
-import papermill
 import pytest
+from batches import CHAPTERS, run_notebook, tables, write_noise
 from papermill.exceptions import PapermillExecutionError
-
-CHAPTER = Path(__file__).resolve().parent.parent / "chapters" / "experiments" / "batch-norm.ipynb"
 
 
 @pytest.fixture
 def execute(tmp_path):
     """Runs the chapter on random images in colour of 16 × 16 pixels, averaged to 8 × 8."""
-    generator = np.random.default_rng(0)
-    np.savez(
-        tmp_path / "noise.npz",
-        train_images=generator.integers(0, 256, (40, 16, 16, 3), dtype=np.uint8),
-        train_labels=np.arange(40) % 3,
-        test_images=generator.integers(0, 256, (9, 16, 16, 3), dtype=np.uint8),
-        test_labels=np.arange(9) % 3,
-    )
+    write_noise(tmp_path, train=40, test=9, shape=(16, 16, 3))
+    own = {"dataset": "noise", "data_dir": str(tmp_path), "batch_size": 16, "epochs": 1}
+    own |= {"train_images": 32, "test_images": 6, "pool": 2, "scale": 2.0, "log_every": 1}
 
     def run(**parameters):
-        defaults = {"dataset": "noise", "data_dir": str(tmp_path), "batch_size": 16, "epochs": 1}
-        papermill.execute_notebook(
-            CHAPTER,
-            tmp_path / "out.ipynb",
-            {
-                **defaults,
-                "train_images": 32,
-                "test_images": 6,
-                "pool": 2,
-                "scale": 2.0,
-                "log_every": 1,
-                "results_dir": str(tmp_path / "runs"),
-                **parameters,
-            },
-            kernel_name="python3",
-            progress_bar=False,
-        )
-        return {
-            form: [
-                pd.read_parquet(tmp_path / "runs" / form / f"{name}.parquet")
-                for name in ("trials", "trajectories")
-            ]
-            for form in ("with", "without")
-        }
+        chosen = {**own, **parameters}
+        run_notebook(CHAPTERS / "experiments" / "batch-norm.ipynb", tmp_path, **chosen)
+        return {form: tables(tmp_path / "runs" / form) for form in ("with", "without")}
 
     return run
 

@@ -4,12 +4,11 @@ import subprocess
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import papermill
 import pytest
+from batches import CHAPTERS, run_notebook, tables, write_noise
 from papermill.exceptions import PapermillExecutionError
 
 from pscore.data import load
@@ -17,38 +16,21 @@ from pscore.models import resnet22
 from pscore.training import train
 from pscore.trials import TRAJECTORY_COLUMNS, TRIAL_COLUMNS
 
-CHAPTER = Path(__file__).resolve().parent.parent / "chapters" / "experiments" / "cifar.ipynb"
 SETTINGS = {"epochs": 12, "learning_rate": 0.1, "weight_decay": 1e-6, "batch_size": 24}
 
 
 @pytest.fixture
 def noise(tmp_path):
     """72 random images in colour of 8 x 8 pixels and three classes, as a file; its folder."""
-    generator = np.random.default_rng(0)
-    images = generator.integers(0, 256, (90, 8, 8, 3), dtype=np.uint8)
-    labels = np.arange(90) % 3
-    np.savez(
-        tmp_path / "noise.npz",
-        train_images=images[:72],
-        train_labels=labels[:72],
-        test_images=images[72:],
-        test_labels=labels[72:],
-    )
+    write_noise(tmp_path, train=72, test=18, shape=(8, 8, 3))
     return tmp_path
 
 
 def execute(folder, **parameters):
-    defaults = {"dataset": "noise", "data_dir": str(folder), "batch_size": 24, "epochs": 2}
-    papermill.execute_notebook(
-        CHAPTER,
-        folder / "out.ipynb",
-        {**defaults, "trials": 1, "results_dir": str(folder / "runs"), **parameters},
-        kernel_name="python3",
-        progress_bar=False,
-    )
-    return [
-        pd.read_parquet(folder / "runs" / f"{name}.parquet") for name in ("trials", "trajectories")
-    ]
+    """Run the chapter on them, with six steps a trial; return its tables."""
+    own = {"dataset": "noise", "data_dir": str(folder), "batch_size": 24, "epochs": 2, "trials": 1}
+    run_notebook(CHAPTERS / "experiments" / "cifar.ipynb", folder, **{**own, **parameters})
+    return tables(folder / "runs")
 
 
 @pytest.mark.slow

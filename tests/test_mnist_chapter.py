@@ -1,45 +1,23 @@
 """The chapter as a batch user runs it: through papermill, on a file of their own, interrupted."""
 
-from pathlib import Path
-
-import numpy as np
 import pandas as pd
-import papermill
 import pytest
+from batches import CHAPTERS, run_notebook, tables, write_noise
 from papermill.exceptions import PapermillExecutionError
 
 from pscore.trials import TRAJECTORY_COLUMNS, TRIAL_COLUMNS
-
-CHAPTER = Path(__file__).resolve().parent.parent / "chapters" / "experiments" / "mnist.ipynb"
 
 
 @pytest.fixture
 def execute(tmp_path):
     """Runs the chapter on 200 random images of three classes, three steps a trial."""
-    generator = np.random.default_rng(0)
-    images = generator.integers(0, 256, (250, 28, 28), dtype=np.uint8)
-    labels = np.arange(250) % 3
-    np.savez(
-        tmp_path / "noise.npz",
-        train_images=images[:200],
-        train_labels=labels[:200],
-        test_images=images[200:],
-        test_labels=labels[200:],
-    )
+    write_noise(tmp_path, train=200, test=50, shape=(28, 28))
+    own = {"dataset": "noise", "data_dir": str(tmp_path), "batch_size": 80, "epochs": 1}
 
     def run(**parameters):
-        defaults = {"dataset": "noise", "data_dir": str(tmp_path), "batch_size": 80, "epochs": 1}
-        papermill.execute_notebook(
-            CHAPTER,
-            tmp_path / "out.ipynb",
-            {**defaults, "log_every": 1, "results_dir": str(tmp_path / "runs"), **parameters},
-            kernel_name="python3",
-            progress_bar=False,
-        )
-        return [
-            pd.read_parquet(tmp_path / "runs" / f"{name}.parquet")
-            for name in ("trials", "trajectories")
-        ]
+        chosen = {**own, "log_every": 1, **parameters}
+        run_notebook(CHAPTERS / "experiments" / "mnist.ipynb", tmp_path, **chosen)
+        return tables(tmp_path / "runs")
 
     return run
 

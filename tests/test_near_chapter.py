@@ -1,16 +1,14 @@
 """The chapter as a batch user runs it: through papermill, continued, and misspelt."""
 
-from pathlib import Path
-
 import nbformat
 import pandas as pd
-import papermill
 import pytest
+from batches import CHAPTERS, run_notebook, tables
 from papermill.exceptions import PapermillExecutionError
 
 from pscore.trials import TRAJECTORY_COLUMNS, TRIAL_COLUMNS
 
-CHAPTER = Path(__file__).resolve().parent.parent / "chapters/discussion/near-memorization.ipynb"
+CHAPTER = CHAPTERS / "discussion" / "near-memorization.ipynb"
 
 
 @pytest.fixture
@@ -29,18 +27,9 @@ def execute(tmp_path):
     nbformat.write(book, tmp_path / "in.ipynb")
 
     def run(**parameters):
-        defaults = {"epochs": 20, "distances": 2, "draws": 4}
-        papermill.execute_notebook(
-            tmp_path / "in.ipynb",
-            tmp_path / "out.ipynb",
-            {**defaults, "results_dir": str(tmp_path / "runs"), **parameters},
-            kernel_name="python3",
-            progress_bar=False,
-        )
-        return [
-            pd.read_parquet(tmp_path / "runs" / f"{name}.parquet")
-            for name in ("trials", "trajectories")
-        ]
+        chosen = {"epochs": 20, "distances": 2, "draws": 4, **parameters}
+        run_notebook(tmp_path / "in.ipynb", tmp_path, **chosen)
+        return tables(tmp_path / "runs")
 
     return run
 
