@@ -1,4 +1,4 @@
-"""The paper's Tables 1 and 2 beside our own trials, and two batches of our own, pair by pair."""
+"""The paper's Tables 1 and 2 beside our own trials, two batches pair by pair, and shares."""
 
 import math
 from collections.abc import Sequence
@@ -298,3 +298,9 @@ def beside_each_other(treated: pd.DataFrame, control: pd.DataFrame) -> pd.DataFr
             row = paired(pair.treated.tolist(), pair.control.tolist())._asdict()
         rows[name] = {**pair.mean(), **row}
     return pd.DataFrame(rows).T.reindex(columns=["treated", "control", *Paired._fields])
+
+
+def wilson(count: int, of: int, level: float = 0.95) -> tuple[float, float]:
+    """Return Wilson's interval for a share, of which ``count`` in ``of`` were seen."""
+    ends = stats.binomtest(count, of).proportion_ci(level, method="wilson")
+    return float(ends.low), float(ends.high)

@@ -1,7 +1,7 @@
 """Figures: one style, readable in grey, and explorers that move without a kernel."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import ipywidgets
 import matplotlib as mpl
@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from pscore.comparison import wilson
 
 # Dark to light, so that the order survives without colour; used with one line style each.
 INK, BLUE, ORANGE, PALE = "#1a1a1a", "#1f5fa8", "#d9822b", "#c9d6e4"
@@ -69,6 +71,31 @@ def draw_path(path: pd.DataFrame, entry_step: int | None, *, cut: float = 10.0) 
             axes.axvline(entry_step, color="0.6", ls=":", label="$t_0$")
         above.legend(loc="upper right")
     return figure
+
+
+def share_curves(
+    axes: Axes, values: Sequence[float], rows: Sequence[Mapping[str, int]], of: int
+) -> None:
+    """Draw how often each of several things was seen, as shares with their Wilson intervals.
+
+    Args:
+        axes: where to draw.
+        values: of what is varied, one for each row.
+        rows: counts by name, at most four of them.
+        of: how many were looked at for each row.
+    """
+    for name, line, marker in zip(rows[0], LINES, "osD^", strict=False):
+        middle = np.array([row[name] / of for row in rows])
+        bars = np.abs(np.array([wilson(row[name], of) for row in rows]).T - middle)
+        axes.errorbar(values, middle, bars, marker=marker, ls=line, ms=3.5, capsize=2, label=name)
+    axes.set_ylim(-0.04, 1.04)
+
+
+def logarithmic(axes: Axes, ticks: Sequence[float]) -> None:
+    """Give the horizontal axis a logarithmic scale with these ticks alone."""
+    axes.set_xscale("log")
+    axes.minorticks_off()
+    axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
 
 
 def explorer(
