@@ -6,6 +6,7 @@ from fractions import Fraction
 import pytest
 import torch
 from instances import random_instance
+from ledger import each_claim, sound
 from torch.autograd.functional import jacobian
 
 from pscore.checks import near
@@ -41,18 +42,11 @@ LEAST_MET = {
     "near-memorization-dropout": 300,
     "near-memorization-fixed": 40,
 }
-CHECKED = [claim for claim in near.CLAIMS if claim.check]
 
 
-@pytest.mark.parametrize(
-    "claim", [pytest.param(c, marks=pytest.mark.claim(c.label), id=c.label) for c in CHECKED]
-)
-def test_claim(claim):
-    evidence = claim.check(1)
-    assert evidence.tried >= evidence.met >= LEAST_MET[claim.label]
-    assert evidence.violations == 0
-    assert evidence.rejected is not None and evidence.rejected > 0
-    assert evidence.margin is None or 0 < evidence.margin <= 1 + 1e-9
+@each_claim(LEAST_MET, near.CLAIMS)
+def test_claim(claim, seed):
+    sound(claim, seed, LEAST_MET[claim.label])
 
 
 @pytest.mark.claim("near-memorization-kernel")

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from ledger import each_claim, sound
 from numpy.testing import assert_allclose
 
-from pscore.checks import Evidence, origin
+from pscore.checks import origin
 from pscore.checks.bounds import Stack
 from pscore.checks.sharper import norms_in_numpy
 from pscore.critical import find_critical_points
@@ -39,15 +40,10 @@ AT_EQUALITY = {
 }
 
 
-@pytest.mark.parametrize("label", [pytest.param(x, marks=pytest.mark.claim(x)) for x in LEAST_MET])
-def test_claim(label):
-    check = next(claim.check for claim in origin.CLAIMS if claim.label == label)
-    evidence: Evidence = check(0)
-    assert evidence.tried >= evidence.met >= LEAST_MET[label]
-    assert evidence.violations == 0
-    assert evidence.rejected > 0
-    assert evidence.margin is None or 0 < evidence.margin <= 1
-    if label in AT_EQUALITY:
+@each_claim(LEAST_MET, origin.CLAIMS, seeds=(0,))
+def test_claim(claim, seed):
+    evidence = sound(claim, seed, LEAST_MET[claim.label])
+    if claim.label in AT_EQUALITY:
         assert evidence.margin == pytest.approx(1, abs=1e-7)
 
 

@@ -4,11 +4,12 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from ledger import each_claim, sound
 from numpy.testing import assert_allclose
 from strategies import decays, instances, stacked
 
 from pscore.certificate import certify
-from pscore.checks import Evidence, phases
+from pscore.checks import phases
 from pscore.descent import descend, initialize
 from pscore.exact import escape_threshold, exact_loss, line_threshold, threshold_constant
 from pscore.loss import regularized_loss
@@ -27,14 +28,9 @@ LEAST_MET = {
 factors = st.floats(-1.5, 1.5).map(lambda x: 10**x)
 
 
-@pytest.mark.parametrize("label", [pytest.param(x, marks=pytest.mark.claim(x)) for x in LEAST_MET])
-def test_claim(label):
-    check = next(claim.check for claim in phases.CLAIMS if claim.label == label)
-    evidence: Evidence = check(0)
-    assert evidence.tried >= evidence.met >= LEAST_MET[label]
-    assert evidence.violations == 0
-    assert evidence.rejected > 0
-    assert evidence.margin is None or 0 < evidence.margin <= 1
+@each_claim(LEAST_MET, phases.CLAIMS, seeds=(0,))
+def test_claim(claim, seed):
+    sound(claim, seed, LEAST_MET[claim.label])
 
 
 @pytest.mark.claim("phase-diagram-scaling")

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import pytest
 import torch
+from ledger import each_claim, sound
 
 from pscore.checks import residual
 from pscore.gauss_newton import GaussNewton
@@ -17,14 +18,9 @@ LEAST_MET = {
 }
 
 
-@pytest.mark.parametrize("label", [pytest.param(x, marks=pytest.mark.claim(x)) for x in LEAST_MET])
-def test_claim(label):
-    check = next(claim.check for claim in residual.CLAIMS if claim.label == label)
-    evidence = check(1)
-    assert evidence.tried >= evidence.met >= LEAST_MET[label]
-    assert evidence.violations == 0
-    assert evidence.rejected > 0
-    assert evidence.margin is None or 0 < evidence.margin <= 1
+@each_claim(LEAST_MET, residual.CLAIMS)
+def test_claim(claim, seed):
+    sound(claim, seed, LEAST_MET[claim.label])
 
 
 @pytest.mark.claim("residual-layers-line")

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from ledger import each_claim, sound
 from strategies import decays, scales, tensors
 
 from pscore.checks import strong
@@ -32,21 +33,9 @@ LEAST_MET = {
 }
 
 
-@pytest.mark.parametrize(
-    ("claim", "seed"),
-    [
-        pytest.param(claim, seed, marks=pytest.mark.claim(claim.label), id=f"{claim.label}-{seed}")
-        for claim in strong.CLAIMS
-        for seed in (0, 2)
-    ],
-)
+@each_claim(LEAST_MET, strong.CLAIMS, seeds=(0, 2))
 def test_claim(claim, seed):
-    evidence = claim.check(seed)
-    assert evidence.tried >= evidence.met >= LEAST_MET[claim.label]
-    assert evidence.violations == 0
-    assert (evidence.rejected is not None) == bool(claim.variant)
-    assert evidence.rejected is None or evidence.rejected > 0
-    assert evidence.margin is None or 0 < evidence.margin <= 1 + 1e-9
+    sound(claim, seed, LEAST_MET[claim.label])
 
 
 @pytest.mark.claim("strong-minima-hessian")
