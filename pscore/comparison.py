@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
 from pscore.training import loss_share
@@ -182,6 +183,15 @@ class Paired(NamedTuple):
     p_value: float
 
 
+def student(
+    values: Sequence[float] | NDArray[np.float64], level: float = 0.95
+) -> tuple[float, float]:
+    """Return the mean of at least two values, and half the width of Student's interval for it."""
+    array = np.asarray(values, dtype=float)
+    error = float(array.std(ddof=1)) / math.sqrt(len(array))
+    return float(array.mean()), float(stats.t.ppf((1 + level) / 2, len(array) - 1)) * error
+
+
 def paired(treated: Sequence[float], control: Sequence[float], level: float = 0.95) -> Paired:
     r"""Compare two treatments that were each given to the same seeds.
 
@@ -211,7 +221,7 @@ def paired(treated: Sequence[float], control: Sequence[float], level: float = 0.
     if spread <= 1e-12 * abs(mean):
         p_value = 1.0 if mean == 0 else 2.0 ** (1 - n)
         return Paired(n, mean, mean, mean, math.nan, math.nan, math.nan, p_value)
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * spread / math.sqrt(n)
+    half = student(d, level)[1]
     ratio = math.sqrt(n) * mean / spread
     freedom = (n - 1) / 2
     bias = math.exp(special.gammaln(freedom) - special.gammaln(freedom - 0.5)) / freedom**0.5

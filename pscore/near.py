@@ -379,9 +379,3 @@ def slopes(table: pd.DataFrame, column: str) -> pd.Series:
             for seed, rows in table.groupby("seed")
         }
     )
-
-
-def interval(values: Sequence[float] | pd.Series) -> tuple[float, float]:
-    """Return a mean and half the width of its 95 % interval over seeds (normal approximation)."""
-    array = np.asarray(values, dtype=float)
-    return float(array.mean()), float(1.96 * array.std(ddof=1) / math.sqrt(len(array)))

@@ -14,6 +14,8 @@ from pscore.comparison import (
     difference,
     paired,
     path_measures,
+    student,
+    wilson,
 )
 
 
@@ -155,3 +157,19 @@ def test_batches_are_compared_on_the_seeds_they_share():
     assert table.loc["curvature_p10", "mean"] == 3.5
     few = beside_each_other(treated[treated.curvature_p10.notna()][:2], base)
     assert few.loc["curvature_p10", "pairs"] == 2 and np.isnan(few.loc["curvature_p10", "mean"])
+
+
+def test_student_s_interval_is_that_of_scipy():
+    values = np.random.default_rng(0).normal(3, 2, 9)
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+    mean, half = student(values, level=0.9)
+    assert (mean - half, mean + half) == pytest.approx((expected.low, expected.high))
+
+
+def test_wilson_s_interval_in_closed_form():
+    z, n = stats.norm.ppf(0.975), 50
+    for count in (0, 7, 50):
+        p = count / n
+        middle, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+        ends = (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
+        assert wilson(count, n) == pytest.approx(ends, abs=1e-12)
