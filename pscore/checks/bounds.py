@@ -91,12 +91,17 @@ def worst_direction(stack: Stack, switches: Switches) -> Weights:
     return unflatten(stack.network, torch.linalg.eigh(hessian)[1][..., 0])
 
 
-def bounds(stack: Stack, switches: Switches) -> dict[str, Tensor]:
-    """Return each set's κ for the loss frozen at the given switches, ``(T,)`` each."""
-    network = stack.network
+def outputs_and_targets(stack: Stack, switches: Switches | None = None) -> tuple[Tensor, Tensor]:
+    """Return both as columns ``(T, n_{H+1}, N)``, at the networks' own switches or frozen."""
     W, a, f = checked(*stack)
-    e = forward(network, W, a, network.checked_switches(switches))[0][-1] - f
-    return curvature_bounds(network, W, a, e)
+    held = None if switches is None else stack.network.checked_switches(switches)
+    return forward(stack.network, W, a, held)[0][-1], f
+
+
+def bounds(stack: Stack, switches: Switches | None = None) -> dict[str, Tensor]:
+    """Return each set's κ for the loss at the networks' own switches, or frozen, ``(T,)`` each."""
+    y, f = outputs_and_targets(stack, switches)
+    return curvature_bounds(stack.network, stack.W, stack.a.mT, y - f)
 
 
 def both_sides(stack: Stack, switches: Switches | None = None) -> tuple[Tensor, dict[str, Tensor]]:

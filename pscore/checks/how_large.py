@@ -19,17 +19,15 @@ from torch import Tensor
 
 from pscore.certificate import certify, curvature_bounds, data_radius, spectral_norms, star_norm
 from pscore.checks import Claim, Evidence
-from pscore.checks.bounds import WIDTHS, Stack, random_stack
+from pscore.checks.bounds import WIDTHS, Stack, bounds, random_stack
 from pscore.checks.phases import rescaled
 from pscore.checks.sharper import SETS, ball, ball_counts
 from pscore.curvature import flatten, frozen_hessian, least_eigenvalue
 from pscore.descent import descend, initialize
 from pscore.exact import threshold_constant, weight_decay_unit
 from pscore.loss import (
-    checked,
     gradient,
     regularized_loss,
-    residuals_and_gradient,
     squared_norm,
 )
 from pscore.network import ReLUNetwork, Weights
@@ -109,24 +107,17 @@ def check_inner(seed: int) -> Evidence:
                         continue
                     size = 0.999 * R * (square / r**2) ** (1 / (2 * (H + 1)))
                     W = _on_sphere(stack, size)
-                    kappa = _kappa(Stack(stack.network, W, stack.a, stack.f))[name]
+                    kappa = bounds(Stack(stack.network, W, stack.a, stack.f))[name]
                     tried += len(r)
                     violations += int((kappa >= decay).sum())
                     margin = max(margin, float((kappa / decay).max()))
                     worst, beyond = (
-                        _kappa(worst_point(H, c * R, name))[name].item() for c in (1, 1.05)
+                        bounds(worst_point(H, c * R, name))[name].item() for c in (1, 1.05)
                     )
                     violations += abs(worst / unit_decay - 1) > 1e-5
                     rejected += beyond > unit_decay
                     margin = max(margin, min(worst / unit_decay, 1.0))
     return Evidence(tried, tried, violations, rejected, margin)
-
-
-def _kappa(stack: Stack) -> dict[str, Tensor]:
-    W, a, f = checked(*stack)
-    return curvature_bounds(
-        stack.network, W, a, residuals_and_gradient(stack.network, W, a, f, 0.0)[0]
-    )
 
 
 def _on_sphere(stack: Stack, size: Tensor) -> Weights:
@@ -204,7 +195,7 @@ def check_limits(seed: int) -> Evidence:
         far = Stack(stack.network, tuple(1e5 * w / norm for w in stack.W), stack.a, stack.f)
         origin = Stack(stack.network, tuple(0 * w for w in stack.W), stack.a, stack.f)
         dead = (stack.network(far.W, far.a) == 0).all(-1)
-        kappa, at_zero = _kappa(far), _kappa(origin)
+        kappa, at_zero = bounds(far), bounds(origin)
         for name in SETS:
             if H > 1:
                 wrong = kappa[name] < decay

@@ -24,6 +24,7 @@ from pscore.checks.bounds import (
     bounds,
     exceeds,
     normal_stack,
+    outputs_and_targets,
     random_stack,
     residual_and_radius,
 )
@@ -31,8 +32,8 @@ from pscore.checks.origin import ROUNDING, clarke_gradient, taken, used
 from pscore.checks.sharper import norms_in_numpy, on_boundaries, width_one
 from pscore.critical import is_differentiable, stationary_points
 from pscore.curvature import flatten, unflatten
-from pscore.loss import checked, gradient, squared_norm
-from pscore.network import ReLUNetwork, Switches, forward
+from pscore.loss import gradient, squared_norm
+from pscore.network import ReLUNetwork, Switches
 from pscore.seeds import torch_generator
 
 DECAY = 0.02
@@ -122,9 +123,7 @@ WELSCH = Loss(
 
 def mean_loss(loss: Loss, stack: Stack, switches: Switches | None = None) -> Tensor:
     """Return ``(1/N) Σ g_i`` of each network, at its own switches or frozen at others, ``(T,)``."""
-    W, a, f = checked(*stack)
-    held = None if switches is None else stack.network.checked_switches(switches)
-    return loss.value(forward(stack.network, W, a, held)[0][-1], f).mean(-1)
+    return loss.value(*outputs_and_targets(stack, switches)).mean(-1)
 
 
 def hessians(loss: Loss, stack: Stack, switches: Switches | None = None) -> Tensor:
@@ -139,9 +138,7 @@ def hessians(loss: Loss, stack: Stack, switches: Switches | None = None) -> Tens
 
 def slopes(loss: Loss, stack: Stack, switches: Switches | None = None) -> Tensor:
     """Return ``∇g_i(y_i)`` by hand, ``(T, n, N)``, at a network's own switches or at others."""
-    W, a, f = checked(*stack)
-    held = None if switches is None else stack.network.checked_switches(switches)
-    return loss.slope(forward(stack.network, W, a, held)[0][-1], f)
+    return loss.slope(*outputs_and_targets(stack, switches))
 
 
 def stand_in(loss: Loss, stack: Stack, switches: Switches | None = None) -> Stack:
@@ -150,9 +147,7 @@ def stand_in(loss: Loss, stack: Stack, switches: Switches | None = None) -> Stac
     The residuals of the new problem are the gradients ∇g_i, so that all that the theory makes of
     residuals at one point W is there for the taking.
     """
-    W, a, f = checked(*stack)
-    held = None if switches is None else stack.network.checked_switches(switches)
-    outputs = forward(stack.network, W, a, held)[0][-1]
+    outputs, f = outputs_and_targets(stack, switches)
     targets = (outputs - loss.slope(outputs, f)).mT
     return stack._replace(f=targets.squeeze(-1) if targets.shape[-1] == 1 else targets)
 

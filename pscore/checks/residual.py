@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pscore.certificate import certify, data_radius, star_norm
 from pscore.checks import Claim, Evidence
-from pscore.checks.bounds import Stack, exceeds, random_stack
+from pscore.checks.bounds import Stack, bounds, exceeds, random_stack
 from pscore.checks.sharper import SETS
 from pscore.curvature import flatten, frozen_hessian, least_eigenvalue, unflatten
 from pscore.gauss_newton import GaussNewton
@@ -112,7 +112,7 @@ def check_reference(seed: int) -> Evidence:
             for decay in (0.3, 3.0):
                 q = (2 / decay * towards(at, origin, decay)).sqrt()
                 bound = reference_bound(H, 1.0, decay, star_norm(origin), q)
-                kappa = 1.0 - torch.as_tensor(certify(*at, 1.0)["paper"].margin)
+                kappa = bounds(at)["paper"]
                 tried += 150
                 met += int((bound < decay).sum())
                 violations += int(exceeds(kappa, bound).sum())
@@ -344,7 +344,7 @@ def check_residual_shares(seed: int) -> Evidence:
             d = torch.tensor(size)
             low = towards(end, identity, decay) <= decay * size**2 / 2
             bound = reference_bound(depth, 1.0, decay, torch.ones(1), d)
-            kappa = 1.0 - torch.as_tensor(certify(*end, 1.0)["paper"].margin)
+            kappa = bounds(end)["paper"]
             applies = low & (bound < decay)
             tried += 40
             met += int(applies.sum())
