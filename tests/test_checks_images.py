@@ -25,6 +25,7 @@ def test_on_cifar10_the_first_step_depends_on_the_batch_and_the_others_curve_upw
     later = start[start.step > 0]
     assert (later.curvature > 0).mean() > 0.99
     full = stored("cifar10")
+    assert full.trials.steps.tolist() == [65 * 391]
     assert full.trials.loss_fraction.max() < 0.96
     from_one = [loss_share(path[path.step > 0]) for _, path in full.trajectories.groupby("seed")]
     assert all(share.loss_fraction == 1.0 for share in from_one)

@@ -80,8 +80,8 @@ CLAIMS = [
         "Figure 2, CIFAR10: the path is convex from the first step to the last",
         "experiments/cifar",
         "inconclusive",
-        "At step 0 a batch's loss curves downwards, that of twenty batches upwards; one trial of "
-        "11 epochs and two of one are stored, of the paper's twenty of 65.",
+        "At step 0 a batch's loss curves downwards, that of twenty batches upwards; of the paper's "
+        "twenty trials of 65 epochs one was run, and two others for one epoch.",
         functions=("pscore.probe.CurvatureProbe", "pscore.probe.measure_mean"),
         uses=("eq-17",),
     ),
