@@ -33,6 +33,7 @@ from pscore.checks import (
     reviews,
     sharper,
     smoothness,
+    steps,
     strong,
 )
 
@@ -57,6 +58,7 @@ LEDGER: tuple[Claim, ...] = tuple(
         how_large,
         residual,
         losses,
+        steps,
         memorize,
         near,
         reviews,
