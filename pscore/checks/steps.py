@@ -71,7 +71,9 @@ def mean_second(
     losses: list[Quartic], W: NDArray[np.object_], v: NDArray[np.object_], eta: Fraction
 ) -> Fraction:
     r"""Return :math:`\bar c\,\|v\|^2` of the mean of the losses, over the step from W to W − ηv."""
-    ends = [sum(q.second(W - s * v, v) for q in losses) for s in (Fraction(0), eta / 2)]
+    ends = [
+        sum((q.second(W - s * v, v) for q in losses), Fraction(0)) for s in (Fraction(0), eta / 2)
+    ]
     return 2 * (ends[0] + 2 * ends[1]) / (3 * len(losses))
 
 
@@ -114,8 +116,8 @@ def check_budget(seed: int, problems: int = 12) -> Evidence:
 
     Three losses, each step follows the gradient of one of them, drawn evenly: nine runs, all of
     which are gone through. One side is the loss at their ends, the other the sums over their
-    steps. An instance counts if no gradient on the way is zero. The falsified variant puts 1 for
-    the share ρ, as if every step followed the whole gradient.
+    steps. An instance counts if the gradients on the way are not all zero. The falsified
+    variant puts 1 for the share ρ, as if every step followed the whole gradient.
 
     Args:
         seed: of the random polynomials, weights and steps.
@@ -136,12 +138,12 @@ def check_budget(seed: int, problems: int = 12) -> Evidence:
                 squares += g @ g
                 wholes += whole @ whole
                 W = W - eta * g
-            ends += sum(q.value(W) for q in losses) / 3
+            ends += sum((q.value(W) for q in losses), Fraction(0)) / 3
         if not squares:
             continue
         met += 1
         C, rho = bends / squares, wholes / squares
-        fall = 9 * sum(q.value(start) for q in losses) / 3 - ends
+        fall = 3 * sum((q.value(start) for q in losses), Fraction(0)) - ends
         violations += eta * C / 4 != rho - fall / (eta * squares)
         violations += not 0 <= rho <= 1
         violations += (fall > 0) != (C < 4 * rho / eta)
