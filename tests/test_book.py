@@ -42,7 +42,7 @@ COMPARED_AT_LEAST = {
     "discussion/how-large.ipynb": 13,
     "discussion/residual-layers.ipynb": 6,
     "discussion/other-losses.ipynb": 13,
-    "discussion/step-size.ipynb": 9,
+    "discussion/step-size.ipynb": 7,
     "discussion/memorization.ipynb": 12,
     "discussion/near-memorization.ipynb": 14,
     "discussion/reviews.ipynb": 11,
