@@ -2,8 +2,10 @@
 
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.functional import hessian, jacobian
 
@@ -11,7 +13,7 @@ from evidence.claims import Evidence, claim
 from evidence.instances import Normalised, draw_normalised
 from pscore.curvature import curvature_along
 from pscore.experiments.comparison import path_measures
-from pscore.experiments.statistics import effect_gone, paired
+from pscore.experiments.statistics import paired, student
 from pscore.experiments.trials import stored
 from pscore.probe import measure
 from pscore.seeds import rng, torch_generator
@@ -83,6 +85,25 @@ def stored_pairs(name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     )
     seeds = kept.index.intersection(left_out.index)
     return kept.loc[seeds], left_out.loc[seeds]
+
+
+def effect_gone(
+    differences: NDArray[np.float64], draw: np.random.Generator, times: int
+) -> NDArray[np.bool_]:
+    """Say whether Student's interval for the mean is not below zero, with labels by chance.
+
+    Each time, a fair coin for each pair says whether it gets the other label, and its difference
+    the other sign. What is seen in the pairs as they are should then be gone, but for the few times
+    when hardly a coin says so.
+
+    Args:
+        differences: one a pair.
+        draw: what tosses the coins.
+        times: how often it is tried.
+    """
+    signs = draw.choice([-1.0, 1.0], size=(times, len(differences)))
+    intervals = (student(row) for row in signs * differences)
+    return np.array([mean + error >= 0 for mean, error in intervals], dtype=bool)
 
 
 def smaller_with_batch_norm(name: str, column: str, seed: int, relabellings: int = 50) -> Evidence:

@@ -146,25 +146,6 @@ def paired(treated: Sequence[float], control: Sequence[float], level: float = 0.
     return Paired(n, mean, mean - half, mean + half, effect, low, high, p_value)
 
 
-def effect_gone(
-    differences: NDArray[np.float64], draw: np.random.Generator, times: int
-) -> NDArray[np.bool_]:
-    """Say whether Student's interval for the mean is not below zero, with labels by chance.
-
-    Each time, a fair coin for each pair says whether it gets the other label, and its difference
-    the other sign. What is seen in the pairs as they are should then be gone, but for the few times
-    when hardly a coin says so.
-
-    Args:
-        differences: one a pair.
-        draw: what tosses the coins.
-        times: how often it is tried.
-    """
-    signs = draw.choice([-1.0, 1.0], size=(times, len(differences)))
-    intervals = (student(row) for row in signs * differences)
-    return np.array([mean + error >= 0 for mean, error in intervals], dtype=bool)
-
-
 def _noncentrality(ratio: float, freedom: int, level: float) -> float:
     """The parameter of the noncentral t distribution that puts ``level`` below ``ratio``."""
     if ratio < 0:

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from evidence import batch_norm as checks
-from evidence.batch_norm import BATCHES, stored_pairs
+from evidence.batch_norm import BATCHES, effect_gone, stored_pairs
 from evidence.claims import Unsound
 from pscore.experiments.comparison import beside_each_other
 from pscore.experiments.trials import stored
@@ -82,3 +83,19 @@ def test_a_wrong_sign_in_the_quotient_turns_the_check_red(monkeypatch):
     monkeypatch.setattr(checks, "curvature_at_scale", lambda g, H, rows, c: -right(g, H, rows, c))
     with pytest.raises(Unsound, match="violated"):
         checks.check_scale_and_sign(0)
+
+
+def test_labels_by_chance_take_an_effect_away_as_scipy_says_of_the_pairs_themselves():
+    treated, control = np.array([1.0, 2.0, 1.5, 0.5]), np.array([4.0, 5.5, 4.0, 4.5])
+    seen = effect_gone(treated - control, np.random.default_rng(3), 200)
+    coins = np.random.default_rng(3).choice([-1.0, 1.0], size=(200, 4)) < 0
+    for gone, other in zip(seen, coins, strict=True):
+        pair = np.where(other, control, treated), np.where(other, treated, control)
+        assert gone == (stats.ttest_rel(*pair).confidence_interval(0.95).high >= 0)
+    assert len(effect_gone(treated - control, np.random.default_rng(0), 0)) == 0
+
+
+def test_each_label_is_exchanged_by_a_coin_of_its_own():
+    """Of three differences that hardly scatter, the effect stays only if no coin says exchange."""
+    draw, differences = np.random.default_rng(0), np.array([-5.0, -5.1, -4.9])
+    assert 1 - effect_gone(differences, draw, 4000).mean() == pytest.approx(1 / 8, abs=0.02)

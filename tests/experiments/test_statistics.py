@@ -8,7 +8,6 @@ from pscore.experiments.comparison import TABLE_2
 from pscore.experiments.statistics import (
     Reported,
     difference,
-    effect_gone,
     paired,
     student,
     wilson,
@@ -124,19 +123,3 @@ def test_wilson_s_interval_in_closed_form():
         middle, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
         ends = (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
         assert wilson(count, n) == pytest.approx(ends, abs=1e-12)
-
-
-def test_labels_by_chance_take_an_effect_away_as_scipy_says_of_the_pairs_themselves():
-    treated, control = np.array([1.0, 2.0, 1.5, 0.5]), np.array([4.0, 5.5, 4.0, 4.5])
-    seen = effect_gone(treated - control, np.random.default_rng(3), 200)
-    coins = np.random.default_rng(3).choice([-1.0, 1.0], size=(200, 4)) < 0
-    for gone, other in zip(seen, coins, strict=True):
-        pair = np.where(other, control, treated), np.where(other, treated, control)
-        assert gone == (stats.ttest_rel(*pair).confidence_interval(0.95).high >= 0)
-    assert len(effect_gone(treated - control, np.random.default_rng(0), 0)) == 0
-
-
-def test_each_label_is_exchanged_by_a_coin_of_its_own():
-    """Of three differences that hardly scatter, the effect stays only if no coin says exchange."""
-    draw, differences = np.random.default_rng(0), np.array([-5.0, -5.1, -4.9])
-    assert 1 - effect_gone(differences, draw, 4000).mean() == pytest.approx(1 / 8, abs=0.02)
