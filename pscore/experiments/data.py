@@ -66,6 +66,16 @@ class ImageData:
         channels, height, width = self.train_images.shape[1:]
         return channels, height, width
 
+    def first(self, train: int, test: int) -> "ImageData":
+        """Return the first images of both sets; 0 is all. They stay normalised as they are."""
+        return replace(
+            self,
+            train_images=self.train_images[: train or None],
+            train_labels=self.train_labels[: train or None],
+            test_images=self.test_images[: test or None],
+            test_labels=self.test_labels[: test or None],
+        )
+
     def to(self, device: torch.device | str, dtype: torch.dtype) -> "ImageData":
         """Return the data set on a device, its images as ``dtype``."""
         return replace(

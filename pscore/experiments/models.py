@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn import functional, init
 
 from pscore.arguments import positive
 from pscore.seeds import torch_generator
@@ -75,7 +75,9 @@ def resnet22(classes: int = 10, channels: int = 3, batch_norm: bool = True) -> n
     left of the image; a linear layer. The second and third stage begin with a 1 x 1 convolution to
     their width, batch norm and ReLU, and their first block ends in pooling. So there are
     1 + 18 + 2 + 1 layers with weights. The paper took its network from the code published with
-    Finlay, Oberman and Abbasi (2018), whose details these are.
+    Finlay, Oberman and Abbasi (2018). These are the details of its first commit, cbe1470 of
+    github.com/cfinlay/tulip (rewritten since, and kept by forks), but for the first weights of the
+    1 x 1 convolutions, see `started`.
 
     Without ``batch_norm`` all of them are left out. The convolutions that had one get a bias in its
     place, which starts at zero as the batch norm's own does: so both forms have the same first
@@ -124,6 +126,36 @@ def initialized(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     finally:
         torch.set_rng_state(state)
         torch.set_default_dtype(dtype)
+
+
+INITIALIZATIONS = ("default", "he", "softmax")
+
+
+def started(model: nn.Module, initialization: str) -> nn.Module:
+    """Give a model other first weights than torch's, drawn like those from the global generator.
+
+    Args:
+        model: just built, changed in place: `initialized` is to build both.
+        initialization: "default" leaves torch's; "he" draws the weights of all convolutions and
+            linear layers normally with variance 2 over the fan-in, and has no biases; "softmax"
+            takes the softmax over the inputs of each 1 x 1 convolution, as the code does that the
+            paper took its ResNet22 from.
+
+    Raises:
+        ValueError: for another initialization.
+    """
+    if initialization not in INITIALIZATIONS:
+        known = ", ".join(INITIALIZATIONS)
+        raise ValueError(f"initialization must be one of {known}, not {initialization!r}")
+    for layer in model.modules():
+        if initialization == "he" and isinstance(layer, nn.Conv2d | nn.Linear):
+            init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                init.zeros_(layer.bias)
+        elif initialization == "softmax" and isinstance(layer, nn.Conv2d):
+            if layer.kernel_size == (1, 1):
+                layer.weight.data = layer.weight.data.softmax(1)
+    return model
 
 
 def rescaled(model: nn.Module, factor: float) -> nn.Module:

@@ -243,3 +243,13 @@ def test_real_mnist():
     black = data.train_images.min().item()
     assert black == pytest.approx(-0.1307 / 0.3081, abs=2e-4)
     assert data.train_images.max().item() - black == pytest.approx(1 / 0.3081, abs=2e-4)
+
+
+def test_the_first_images_of_both_sets_stay_as_they_are():
+    data = load("digits")
+    some = data.first(7, 0)
+    assert torch.equal(some.train_images, data.train_images[:7])
+    assert torch.equal(some.train_labels, data.train_labels[:7])
+    assert torch.equal(some.test_images, data.test_images) and some.digest == data.digest
+    assert len(data.first(0, 3).test_labels) == len(data.first(0, 3).test_images) == 3
+    assert len(data.first(0, 3).train_labels) == len(data.train_labels)

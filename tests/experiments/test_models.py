@@ -2,11 +2,19 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from pscore.experiments.models import ResidualBlock, initialized, lenet5, rescaled, resnet22
+from pscore.experiments.models import (
+    ResidualBlock,
+    initialized,
+    lenet5,
+    rescaled,
+    resnet22,
+    started,
+)
 
 
 def test_lenet5_has_the_parameters_of_the_classic():
@@ -147,3 +155,33 @@ def test_rescaled_networks_map_as_before_if_they_have_batch_norm(build):
         assert same == kept
     with pytest.raises(ValueError, match="factor must be positive"):
         rescaled(build(), 0.0)
+
+
+def first_layers(initialization, seed=0):
+    model = initialized(lambda: started(resnet22(), initialization), seed)
+    return [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+
+
+def test_he_s_first_weights_have_twice_the_variance_of_one_over_the_fan_in():
+    for layer in first_layers("he"):
+        weight = layer.weight.detach()
+        assert weight.std().item() * weight[0].numel() ** 0.5 == pytest.approx(2**0.5, rel=0.1)
+        assert weight.abs().max() > 2 * weight.std()  # normal and not uniform
+        assert layer.bias is None or not layer.bias.any()
+    assert not torch.equal(first_layers("he")[0].weight, first_layers("he", 1)[0].weight)
+
+
+def test_softmax_changes_the_1_x_1_convolutions_alone():
+    """To what NumPy makes of torch's own."""
+    for plain, changed in zip(first_layers("default"), first_layers("softmax"), strict=True):
+        expected = plain.weight.detach().numpy()
+        if isinstance(plain, nn.Conv2d) and plain.kernel_size == (1, 1):
+            expected = np.exp(expected) / np.exp(expected).sum(axis=1, keepdims=True)
+            assert (changed.weight > 0).all()
+        assert np.allclose(changed.weight.detach().numpy(), expected, rtol=1e-12)
+    assert sum(m.kernel_size == (1, 1) for m in first_layers("softmax")[:-1]) == 2
+
+
+def test_an_unknown_initialization_is_refused():
+    with pytest.raises(ValueError, match="one of default, he, softmax, not 'xavier'"):
+        started(lenet5(), "xavier")
