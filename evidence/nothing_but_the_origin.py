@@ -6,170 +6,40 @@ W of the loss frozen at those switches: that is how its elements are computed he
 boundaries too. Norms and their products are computed once more in NumPy (`norms_in_numpy`).
 """
 
-import math
 from functools import lru_cache
-from itertools import pairwise, product
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from evidence.claims import Evidence, claim
-from evidence.instances import (
-    WIDTHS,
-    Biased,
-    normal,
-    on_boundaries,
-    problem_stack,
-    random_stack,
-    steep,
-)
+from evidence.instances import WIDTHS, problem_stack, random_stack
 from evidence.measures import (
     ROUNDING,
     SETS,
     clarke_gradient,
-    kappas,
     norms_in_numpy,
     second_derivative,
     share_of_bound,
 )
-from evidence.solvers.critical import critical_points, downhill
+from evidence.solvers.clarke import (
+    DECAY,
+    aligned,
+    clarke_points,
+    mean_product,
+    mean_square_output,
+    outward,
+    samples,
+)
 from pscore.certificate import certify
 from pscore.curvature import flatten
 from pscore.descent import descend
 from pscore.instance import Instance
-from pscore.loss import gradient, regularized_loss, squared_norm, training_error
-from pscore.network import ReLUNetwork, Switches
+from pscore.loss import gradient, regularized_loss, squared_norm
+from pscore.network import ReLUNetwork
 from pscore.seeds import torch_generator
 
 _CRITICAL = ("λ > 0", "slopes between −1 and 1", "W ≠ 0 with 0 in Clarke's subdifferential of ℓ_λ")
-
-DECAY = 0.02
-
-
-class ClarkePoints(NamedTuple):
-    """Non-zero Clarke-critical points of one architecture, each of a problem of its own.
-
-    Attributes:
-        points: the networks with their weights and data.
-        switches: one choice of held switches, ``(T, N, n_i)`` each; on a kink with an entry
-            between 0 and 1, which makes the frozen gradient zero.
-        kind: ``"one point"`` (N = 1), ``"smooth"`` (N > 1) or ``"kink"``.
-        kept: which of the starts led to them.
-    """
-
-    points: Instance
-    switches: Switches
-    kind: str
-    kept: Tensor
-
-
-NETWORKS = (
-    ReLUNetwork((2, 3, 1), False),
-    ReLUNetwork((2, 2, 1), True),
-    ReLUNetwork((2, 3, 2), False),
-    ReLUNetwork((2, 2, 1), False, -0.5),
-    ReLUNetwork((2, 2, 2, 1), False),
-    ReLUNetwork((2, 1, 1, 1), False),
-    ReLUNetwork((2, 3, 2, 2), True),
-    ReLUNetwork((2, 2, 2, 1), True, 0.3),
-    ReLUNetwork((2, 2, 2, 2, 1), False),
-    ReLUNetwork((2, 1, 1, 1, 1), False),
-    ReLUNetwork((2, 2, 2, 2, 1), False, 1.0),
-)
-KINKED = (
-    ReLUNetwork((3, 1, 1), False),
-    ReLUNetwork((3, 1, 2, 1), False),
-    ReLUNetwork((3, 1, 1, 1), False),
-    ReLUNetwork((3, 1, 2, 2, 1), False),
-    ReLUNetwork((3, 1, 1, 1, 1), False),
-)
-
-
-@lru_cache(maxsize=4)
-def clarke_points(seed: int) -> tuple[ClarkePoints, ...]:
-    """Find non-zero critical points for H = 1, 2, 3, smooth ones and ones on kinks.
-
-    Every start has random data of its own, so that no two points are copies of each other. ReLU,
-    leaky and linear networks, activated outputs and two outputs are among them.
-    """
-    smooth = [smooth_points(network, seed, points) for network in NETWORKS for points in (1, 2, 4)]
-    return (*smooth, *(kinked_points(network, seed) for network in KINKED))
-
-
-def smooth_points(network: ReLUNetwork, seed: int, points: int, starts: int = 38) -> ClarkePoints:
-    """Differentiable critical points; with four data points one input is zero."""
-    stack = problem_stack(network, seed, points, starts)
-    if points == 4:
-        stack.a[:, 0] = 0
-    found = critical_points(_prepared(stack), DECAY)
-    kind = "one point" if points == 1 else "smooth"
-    return ClarkePoints(found.points, found.points.switches(), kind, found.kept)
-
-
-def _prepared(stack: Instance) -> Instance:
-    """Lead two thirds of the starts downhill, towards minima; the rest go anywhere."""
-    return downhill(stack, DECAY, led=torch.arange(stack.size) % 3 > 0)
-
-
-def kinked_points(network: ReLUNetwork, seed: int, starts: int = 100) -> ClarkePoints:
-    """Clarke-critical points on a kink: the one unit of the first layer has input 0 at ``a_1``.
-
-    A critical point is found for the inputs' parts orthogonal to ``a_1``. There ``w · a_1 = 0``,
-    and adding multiples of ``a_1`` to the other inputs changes no output, but makes the gradient
-    a multiple of ``a_1``, as is the difference of the gradients on the two sides of the kink. The
-    target of ``a_1``, which has no say on the side where the unit is off, is then chosen so that a
-    given point between the two gradients is zero.
-    """
-    full = problem_stack(network, seed, 4, starts)
-    axis = full.a[:, :1] / full.a[:, :1].norm(dim=-1, keepdim=True)
-    flat = full.a - (full.a * axis).sum(-1, keepdim=True) * axis
-    flat[:, 0] = 0
-    found = critical_points(_prepared(full._replace(a=flat)), DECAY)
-    W, axis = found.points.W, axis[found.kept]
-    stack = full.rows(found.kept).at((W[0] - axis.mT @ (axis @ W[0]), *W[1:]))
-    stack.f[:, 0] = 1.0
-    off, on = (  # the switches on the two sides: the first layer moved along a_1
-        stack.at((stack.W[0] + step * axis.mT, *stack.W[1:])).switches() for step in (-1e-7, 1e-7)
-    )
-    at_off, at_on = (flatten(gradient(*stack, DECAY, S)) for S in (off, on))
-    jump = at_on - at_off
-    draw = torch_generator(seed, "shuffling")
-    share = 0.1 + 0.8 * torch.rand(len(jump), generator=draw, dtype=torch.float64)
-    pull = jump.square().sum(-1)
-    stack.f[:, 0] = -(at_off * jump).sum(-1) / (share * pull.clamp(min=1e-12))
-    between = (off[0] + share.reshape(-1, 1, 1) * (on[0] - off[0]), *on[1:])
-    good = (pull > 1e-8) & (stack.f[:, 0].abs() < 1e3)
-    good &= at_off.norm(dim=-1) > 1e-4  # then neither side is critical
-    kept = found.kept.clone()
-    kept[found.kept] = good
-    return ClarkePoints(stack.rows(good), tuple(S[good] for S in between), "kink", kept)
-
-
-def mean_product(stack: Instance) -> Tensor:
-    """Return ``A = (1/N) Σ e_i · y_i`` from the outputs alone, ``(T,)``."""
-    y = stack.outputs()
-    return ((y - stack.f) * y).flatten(1).sum(-1) / stack.a.shape[1]
-
-
-def mean_square_output(stack: Instance) -> Tensor:
-    """Return ``(1/N) Σ ‖y_i‖²``, ``(T,)``."""
-    return stack.outputs().square().flatten(1).sum(-1) / stack.a.shape[1]
-
-
-def _samples(seed: int) -> list[Instance]:
-    """Networks on boundaries and random ones, of every kind of activation and output."""
-    stacks = []
-    for widths in WIDTHS.values():
-        for network in (
-            ReLUNetwork(widths, False),
-            ReLUNetwork(widths, True),
-            ReLUNetwork((*widths[:-1], 2), True, -0.6),
-        ):
-            stacks += [on_boundaries(network, seed, 60), random_stack(network, seed, 60)]
-    return stacks
 
 
 @claim(
@@ -189,7 +59,7 @@ def check_euler(seed: int) -> Evidence:
     and norms. Half of the networks are on switch boundaries.
     """
     seen, draw = Evidence(), torch_generator(seed, "shuffling")
-    for stack in _samples(seed):
+    for stack in samples(seed):
         G, A = clarke_gradient(stack, 0.3, draw), mean_product(stack)
         for g, w in zip(G, stack.W, strict=True):
             rest, square = (g * w).sum((1, 2)) - A, w.square().sum((1, 2))
@@ -216,7 +86,7 @@ def check_slope(seed: int) -> Evidence:
     """
     seen, weight_decay = Evidence(), 0.3
     draw = torch_generator(seed, "shuffling")
-    for stack in [*_samples(seed), *(aligned(H, seed) for H in (1, 2, 3))]:
+    for stack in [*samples(seed), *(aligned(H, seed) for H in (1, 2, 3))]:
         positive = torch.from_numpy(norms_in_numpy(stack)["data"] > 1e-9)
         seen.add(met := positive & (squared_norm(stack.W) > 0))
         H, stack = stack.network.depth, stack.rows(met)
@@ -227,22 +97,6 @@ def check_slope(seed: int) -> Evidence:
             ratio=share.clamp(max=1),
         )
     return seen
-
-
-def aligned(H: int, seed: int, count: int = 60) -> Instance:
-    """Layers of rank one and one norm, inputs along one ray, all outputs below their targets."""
-    draw = torch_generator(seed, "data")
-
-    def positive(*shape: int) -> Tensor:
-        return 0.2 + torch.rand(count, *shape, generator=draw, dtype=torch.float64)
-
-    network = ReLUNetwork((2,) * (H + 1) + (1,), output_relu=False)
-    rays = [x / x.norm(dim=-1, keepdim=True) for x in (positive(2) for _ in range(H + 1))]
-    rays.append(torch.ones(count, 1, dtype=torch.float64))
-    size = positive(1, 1)
-    W = tuple(size * u[:, :, None] * v[:, None] for u, v in zip(rays, rays[1:], strict=False))
-    a = positive(3, 1) * rays[0][:, None]
-    return Instance(network, W, a, network(W, a) + positive(3))
 
 
 @claim(
@@ -298,7 +152,7 @@ def check_equality(seed: int) -> Evidence:
     "certified",
     "Proved; smooth critical points and ones on kinks, H = 1, 2, 3.",
     hypotheses=_CRITICAL,
-    uses=("origin-euler", "origin-slope", "sharper-sets-nested"),
+    uses=("origin-euler", "origin-slope", "sharper-bounds"),
     variant="H + 1 in place of H in D λ_max(M) ≥ Hλ",
     least=330,
 )
@@ -379,7 +233,7 @@ def check_one_point(seed: int) -> Evidence:
     "certified",
     "Proved for any widths, and kinks included.",
     hypotheses=_CRITICAL,
-    uses=("nothing-but-the-origin", "sharper-sets-nested"),
+    uses=("nothing-but-the-origin", "sharper-bounds"),
     variant="U replaced by the set κ < 1.01 H(H+1) λ",
     least=290,
 )
@@ -429,7 +283,7 @@ def descents(seed: int) -> tuple[tuple[Instance, float], ...]:
     "certified",
     "Proved; checked on the ends of gradient descent.",
     hypotheses=("λ > 0", "slopes between −1 and 1", "a descent that settles in U_data"),
-    uses=("nothing-but-the-origin", "paper-theorem-2", "sharper-sets-theory"),
+    uses=("nothing-but-the-origin", "origin-slope"),
     variant="the set κ_data < 1.5 Hλ in place of U_data",
     least=310,
 )
@@ -455,12 +309,11 @@ def check_ends(seed: int) -> Evidence:
     "origin-lemma-4",
     "U holds all global minimisers exactly if 0 is the only one and is in U",
     "certified",
-    "Proved; at H = 1 that is (10), at H ≥ 2 that 0 is the only global minimiser.",
+    "Proved; at H = 1 that is that 0 is in U, at H ≥ 2 that it is the only global minimiser.",
     hypotheses=("λ > 0", "slopes between −1 and 1"),
     uses=(
         "nothing-but-the-origin",
         "origin-collapse",
-        "global-minimisers-best",
         "origin-inside",
     ),
     variant="U holds the best point whenever that is 0",
@@ -517,38 +370,12 @@ def check_no_squares(seed: int) -> Evidence:
 
 
 @claim(
-    "origin-values",
-    "ℓ_λ = ℓ(0) − mean‖y‖²/2 + (H−1)λρ²/2 at critical points",
-    "certified",
-    "Proved; at H = 1 zero is a global minimiser exactly if nothing else is critical.",
-    hypotheses=_CRITICAL,
-    uses=("nothing-but-the-origin",),
-    variant="without the last term",
-    least=330,
-)
-def check_values(seed: int) -> Evidence:
-    """Check ``ℓ_λ(W) = ℓ(0) − mean‖y‖²/2 + (H−1)λρ²/2`` at critical points.
-
-    At H = 1 the last term is 0, and the variant is the claim.
-    """
-    seen = Evidence()
-    for stack, _, _, kept in clarke_points(seed):
-        H, loss = stack.network.depth, regularized_loss(*stack, DECAY)
-        at_zero = training_error(*stack.at(tuple(0 * w for w in stack.W)))
-        rest = loss - at_zero + mean_square_output(stack) / 2
-        lift = (H - 1) / (H + 1) * DECAY / 2 * squared_norm(stack.W)
-        seen.add(kept)
-        seen.add(wrong=(rest - lift).abs() > 1e-8 * (1 + loss), refuted=rest.abs() > 1e-3 * loss)
-    return seen
-
-
-@claim(
     "origin-collapse",
     "Inside U gradient flow shrinks ‖W‖, and from a ball around 0 it goes to 0",
     "certified",
     "Proved, with rates and the radius of the ball.",
     hypotheses=("λ > 0", "slopes between −1 and 1", "W ≠ 0 in U(λ)"),
-    uses=("origin-slope", "sharper-sets-nested"),
+    uses=("origin-slope", "sharper-bounds"),
     variant="the rate λ in U",
     least=280,
 )
@@ -561,7 +388,7 @@ def check_collapse(seed: int) -> Evidence:
     """
     seen, weight_decay = Evidence(), 2.0
     draw = torch_generator(seed, "shuffling")
-    for stack in [*_samples(seed), *(aligned(H, seed) for H in (1, 2, 3))]:
+    for stack in [*samples(seed), *(aligned(H, seed) for H in (1, 2, 3))]:
         H, square = stack.network.depth, squared_norm(stack.W)
         inner = (flatten(clarke_gradient(stack, weight_decay, draw)) * flatten(stack.W)).sum(-1)
         slack = 1e-9 * (1 + square)
@@ -578,189 +405,3 @@ def check_collapse(seed: int) -> Evidence:
             ratio=rate * square / inner,
         )
     return seen
-
-
-@claim(
-    "origin-toy",
-    "The gradient flows of both toy experiments converge to the zero network, from any start",
-    "certified",
-    "Proved, with the rates λ − Λ and λ; descents do so from usual starts, not from far ones.",
-    hypotheses=("H = 1 without ReLU on the output, or targets 0",),
-    uses=("origin-euler", "toy-zero-optimal"),
-    variant="Λ/2 in place of Λ",
-    least=1880,
-)
-def check_everywhere(seed: int) -> Evidence:
-    """Check ``⟨G, W⟩ ≥ (λ − Λ)‖W‖²`` at H = 1 with one input, and ``≥ λ‖W‖²`` for targets 0.
-
-    Margin: the largest ``(λ‖W‖² − ⟨G, W⟩)/(Λ‖W‖²)``.
-    """
-    seen, weight_decay = Evidence(), 0.4
-    for slope in (0.0, -0.5):
-        stack = random_stack(ReLUNetwork((1, 3, 1), False, slope), seed, 200, points=6)
-        Lambda, steepest = along_the_line(stack)
-        for at in (stack, steepest):
-            square = squared_norm(at.W)
-            share = (weight_decay * square - outward(at, weight_decay)) / (Lambda * square)
-            seen.add(
-                at.size, wrong=share > 1 + ROUNDING, refuted=share > 0.5, ratio=share.clamp(max=1)
-            )
-    for stack in _samples(seed):
-        zero = stack._replace(f=torch.zeros_like(stack.f))
-        least = weight_decay * squared_norm(zero.W) * (1 - ROUNDING)
-        seen.add(zero.size, wrong=outward(zero, weight_decay) < least)
-    return seen
-
-
-def outward(stack: Instance, weight_decay: float) -> Tensor:
-    """Return ``⟨∇ℓ_λ(W), W⟩``."""
-    return (flatten(gradient(*stack, weight_decay)) * flatten(stack.W)).sum(-1)
-
-
-def along_the_line(stack: Instance) -> tuple[Tensor, Instance]:
-    """Return Λ for inputs on a line, and small weights that the targets pull outwards most.
-
-    Λ is the larger of two means, for the two directions u = ±1 of the line.
-    """
-    a, s = stack.a[..., 0], stack.network.negative_slope
-    units = (torch.where(u * a > 0, u * a, s * u * a) for u in (1.0, -1.0))
-    means = torch.stack([(stack.f * h).mean(-1) for h in units])
-    best = means.abs().argmax(0)
-    w, v = (torch.zeros(stack.size, *shape).double() for shape in stack.network.shapes)
-    w[:, 0, 0] = 1e-4 * torch.where(best == 0, 1.0, -1.0)
-    v[:, 0, 0] = 1e-4 * means.gather(0, best[None])[0].sign()
-    return means.abs().amax(0), stack.at((w, v))
-
-
-@claim(
-    "origin-steep",
-    "Slopes above one cost the factor γ; sets without critical points, γ/H and γ/(H(H+1))",
-    "certified",
-    "Proved; all of these are attained by networks of width one.",
-    hypotheses=("any slope", "W ≠ 0 with 0 in Clarke's subdifferential of ℓ_λ"),
-    uses=("nothing-but-the-origin", "sharper-sets-steep"),
-    variant="99 hundredths of the factor, in D λ_max(M) or in the paper's set",
-    least=110,
-)
-def check_steep(seed: int) -> Evidence:
-    """Check that slopes above one cost the factor ``γ`` of `ReLUNetwork.gain`, and no less.
-
-    Critical points of networks with slope −3 and 2: ``γ D λ_max(M) ≥ H λ``, where the κ of
-    `norms_in_numpy` has the factor; and no set with the factor ``γ/H``, the paper's with
-    ``γ/(H(H+1))``, holds one. Those of width one with all units on the steep side reach equality
-    in each.
-    """
-    seen = Evidence()
-    for slope, (H, widths) in product((-3.0, 2.0), WIDTHS.items()):
-        _, W, a, f = steep(H, slope)
-        f = (0.5 + torch.arange(20, dtype=torch.float64) / 10)[:, None] * f
-        W = tuple(1e3 * w.expand(20, -1, -1) for w in W)
-        narrow = Instance(ReLUNetwork((1,) * (H + 2), False, slope), W, a.expand(20, -1, -1), f)
-        wide = problem_stack(ReLUNetwork(widths, False, slope), seed, 2, 30)
-        for starts in (narrow, wide):
-            found = critical_points(starts, DECAY, steps=40)
-            kappa = norms_in_numpy(found.points)
-            gain = starts.network.gain
-            share = H * DECAY / kappa["data"]
-            least = {name: gain / H for name in SETS} | {"paper": gain / (H * (H + 1))}
-            inside = [DECAY / (kappa[name] / gain * least[name]) for name in SETS]
-            seen.add(found.kept)
-            seen.add(
-                wrong=np.max([share, *inside], axis=0) > 1 + 1e-7,
-                refuted=tuple(one > 0.995 for one in (share, *inside)),
-                ratio=np.minimum(share, 1.0),
-            )
-    return seen
-
-
-def two_groups(problem: Biased, vector: Tensor) -> Tensor:
-    """Return the direction of the last matrix and of what feeds its units, other entries zero."""
-    X = torch.zeros_like(vector)
-    W, b = problem.split(vector)
-    Y, c = problem.split(X)
-    Y[-1] += W[-1]
-    Y[-2] += W[-2]
-    c[-2] += b[-2]
-    return X
-
-
-def biased_critical(a: float, rho: float, weight_decay: float) -> tuple[Biased, Tensor]:
-    """H = 1, one unit, one data point: a critical point with ``‖W_1‖ = ‖(W_0, b_0)‖ = ρ``."""
-    length = math.hypot(a, 1.0)
-    e = -weight_decay / length
-    constant = -e / weight_decay
-    y = rho**2 * length + constant
-    one = torch.ones(1, dtype=torch.float64)
-    vector = torch.tensor([rho * a / length, rho / length, rho, constant], dtype=torch.float64)
-    return Biased((1, 1, 1), a * one[:, None], (y - e) * one, weight_decay), vector
-
-
-def constant_network(a: Tensor, c: float, weight_decay: float) -> tuple[Biased, Tensor]:
-    """H = 1, two units, all targets c: critical at ``b_1 = c/(1 + λ)``, all else 0."""
-    vector = torch.zeros(9, dtype=torch.float64)
-    vector[-1] = c / (1 + weight_decay)
-    targets = torch.full((len(a),), c, dtype=torch.float64)
-    return Biased((2, 2, 1), a, targets, weight_decay), vector
-
-
-@claim(
-    "origin-biases",
-    "With biases: nothing but constant networks",
-    "certified",
-    "Proved; with biases 'nothing but the origin' is refuted.",
-    hypotheses=(
-        "no activation of the output",
-        "the frozen Hessian without squares is positive",
-    ),
-    uses=("origin-euler", "origin-no-squares"),
-    variant="nothing but the origin",
-    least=120,
-)
-def check_biases(seed: int) -> Evidence:
-    """Check networks with biases: the second derivative without its squares, and constants.
-
-    At random points, H = 1, 2, 3: along `two_groups`, ``φ'' − mean(ỹ'²)`` plus the weight decay
-    equals ``⟨∇ℓ_λ, X⟩``, so that it is zero at a critical point; the left side is read off values
-    of the frozen network, the right is automatic differentiation. At critical points made by hand
-    both are zero, and ``mean(|e_i| (1 + ‖a_i‖²)^½)`` is λ: the margin. The variant is refuted by
-    constant networks: W = 0, ``b_H ≠ 0``, where that bound is below λ.
-    """
-    seen, draw = Evidence(), torch_generator(seed, "data")
-    for instance in range(90):
-        widths = ((2, 2, 1), (2, 2, 2, 1), (2, 3, 2, 2, 1))[instance % 3]
-        sizes = sum(n * (m + 1) for m, n in pairwise(widths))
-        a, f, vector = normal(draw, 5, 2), normal(draw, 5), normal(draw, sizes)
-        slope, without = _along_two_groups(Biased(widths, a, f, 0.3), vector)
-        seen.add(1, wrong=abs(slope - without) > 1e-8 * (1 + abs(slope)))
-        if len(widths) > 3:
-            continue
-        problem, vector = biased_critical(float(a[0, 0]), abs(float(f[0])) + 0.1, 0.3)
-        slope, without = _along_two_groups(problem, vector)
-        ratio = problem.weight_decay / biased_bound(problem, vector)
-        wrong = abs(slope) > 1e-12 or abs(without) > 1e-8
-        seen.add(1, wrong=wrong, ratio=min(ratio, 1.0))
-        problem, vector = constant_network(a, 0.2, 0.5)
-        critical = bool(biased_gradient(problem, vector).norm() < 1e-12)
-        seen.add(refuted=critical and biased_bound(problem, vector) < problem.weight_decay)
-    return seen
-
-
-def _along_two_groups(problem: Biased, vector: Tensor) -> tuple[float, float]:
-    """``⟨∇ℓ_λ, X⟩`` and ``φ'' − mean(ỹ'²) + λ‖X‖²`` for X = `two_groups`."""
-    X, S = two_groups(problem, vector), problem.switches(vector)
-    slope = float(biased_gradient(problem, vector) @ X)
-    low, middle, high = (problem.output(vector + t * X, S) for t in (-1.0, 0.0, 1.0))
-    second = low - 2 * middle + high  # exact: along X the frozen output has degree 2
-    rest = float(((middle - problem.f) * second).mean())
-    return slope, rest + problem.weight_decay * float(X.square().sum())
-
-
-def biased_gradient(problem: Biased, vector: Tensor) -> Tensor:
-    """Return ``∇ℓ_λ`` by automatic differentiation."""
-    leaf = vector.clone().requires_grad_()
-    return torch.autograd.grad(problem.loss(leaf), leaf)[0]
-
-
-def biased_bound(problem: Biased, vector: Tensor) -> float:
-    """Return the data's bound with a constant unit; ``mean(|e_i| (1 + ‖a_i‖²)^½)`` at H = 1."""
-    return float(kappas(problem.enlarged(vector))["data"])
