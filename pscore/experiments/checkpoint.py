@@ -1,9 +1,9 @@
 """An unfinished training run in one file, from which it goes on to the same result.
 
 The file is NumPy's ``.npz``: the model's weights and buffers, the tables of what was measured, the
-step, the seconds spent, and the settings, which a run that goes on must share. It is written whole
-and then renamed, so that there is always one that is complete, and read without unpickling. Plain
-gradient descent has no state beside the weights.
+step, the seconds spent, who made the steps and with what, and the settings, which a run that goes
+on must share. It is written whole and then renamed, so that there is always one that is complete,
+and read without unpickling. Plain gradient descent has no state beside the weights.
 """
 
 import json
@@ -30,11 +30,13 @@ class Progress(NamedTuple):
         step: how many steps have been made.
         seconds: how long they took.
         tables: what was measured, by name, one row a measurement.
+        ran: the provenance of the steps, in their order, each with the step it came to.
     """
 
     step: int
     seconds: float
     tables: Mapping[str, NDArray[np.float64]]
+    ran: list[dict[str, Any]]
 
 
 def save(path: Path, model: nn.Module, progress: Progress, settings: Mapping[str, Any]) -> None:
@@ -55,6 +57,7 @@ def save(path: Path, model: nn.Module, progress: Progress, settings: Mapping[str
             settings=np.array(json.dumps(settings)),
             step=np.array(progress.step),
             seconds=np.array(progress.seconds),
+            ran=np.array(json.dumps(progress.ran)),
             **tables,
             **state,
         )
@@ -90,7 +93,8 @@ def restore(path: Path, model: nn.Module, settings: Mapping[str, Any]) -> Progre
     if shapes != {name: tensor.shape for name, tensor in state.items()}:
         raise ValueError(f"the model does not fit the checkpoint{remedy}")
     model.load_state_dict(state)
-    return Progress(int(arrays["step"]), float(arrays["seconds"]), _under(_TABLE, arrays))
+    spent, ran = float(arrays["seconds"]), json.loads(str(arrays["ran"]))
+    return Progress(int(arrays["step"]), spent, _under(_TABLE, arrays), ran)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ from pscore.experiments import checkpoint
 from pscore.experiments.data import ImageData
 from pscore.experiments.machine import arithmetic, choose_device, float_type, progress, repeatable
 from pscore.experiments.models import initialized
+from pscore.experiments.provenance import provenance
 from pscore.experiments.settings import LOSSES, Settings
 from pscore.experiments.share import Share, loss_share
 from pscore.experiments.trials import ResultStore, Stored
@@ -57,7 +58,9 @@ class Run:
         steps: how many updates were made.
         seconds: the training's wall-clock time, probes included and the test excluded.
         diverged: whether a loss, a gradient or a weight was not finite.
-        computed: how: its ``precision``, and whether with ``tf32`` and ``deterministic`` kernels.
+        computed: how: its ``precision``, and whether with ``tf32`` and ``deterministic`` kernels;
+            and where it went on from what was made on another day, by another commit or with other
+            threads, the provenance of these ``earlier`` pieces, each with its ``until_step``.
     """
 
     seed: int
@@ -211,6 +214,8 @@ class _Training:
         self.identity = {"seed": seed, "data": data.digest, **asdict(settings)}
         plain = "" if settings.precision == "full" else f", {settings.precision} where not measured"
         self.computed = {"precision": settings.dtype + plain, **arithmetic(self.device)}
+        self.here = provenance(self.device.type, self.computed)
+        self.earlier: list[dict[str, Any]] = []
         data = data.to(self.device, dtype)
         images = data.train_images.contiguous(memory_format=settings.memory_format)
         self.data = replace(data, train_images=images)
@@ -308,25 +313,22 @@ class _Training:
 
     def save(self, path: Path) -> None:
         tables = {"batch": _array(self.probe.records), "whole": _array(self.whole)}
+        ran = [*self.earlier, {**self.here, "until_step": self.probe.step}]
         seconds = time.perf_counter() - self.began
-        state = checkpoint.Progress(self.probe.step, seconds, tables)
+        state = checkpoint.Progress(self.probe.step, seconds, tables, ran)
         checkpoint.save(path, self.model, state, self.identity)
 
     def restore(self, path: Path) -> None:
-        self.probe.step, self.seconds, tables = checkpoint.restore(path, self.model, self.identity)
+        found = checkpoint.restore(path, self.model, self.identity)
+        self.probe.step, self.seconds, tables, ran = found
         self.probe.records, self.whole = (_records(tables[name]) for name in ("batch", "whole"))
+        self.earlier = ran[:-1] if {**ran[-1], **self.here} == ran[-1] else ran
 
     def result(self, test_accuracy: float, diverged: bool = False) -> Run:
         """Return what came out of the steps that were made."""
-        return Run(
-            self.seed,
-            self.trajectory(),
-            test_accuracy,
-            self.probe.step,
-            self.seconds,
-            diverged,
-            self.computed,
-        )
+        made = self.trajectory(), test_accuracy, self.probe.step, self.seconds
+        computed = self.computed | ({"earlier": self.earlier} if self.earlier else {})
+        return Run(self.seed, *made, diverged, computed)
 
     def trajectory(self) -> pd.DataFrame:
         """One row a logged step, with ``whole_loss`` and ``whole_curvature`` if they are due."""
@@ -345,12 +347,8 @@ def accuracy(model: nn.Module, data: ImageData) -> float:
     training = model.training
     model.eval()
     with torch.no_grad():
-        right = sum(
-            int((model(images).argmax(1) == labels).sum())
-            for images, labels in zip(
-                data.test_images.split(TEST_BATCH), data.test_labels.split(TEST_BATCH), strict=True
-            )
-        )
+        pieces = (whole.split(TEST_BATCH) for whole in (data.test_images, data.test_labels))
+        right = sum(int((model(x).argmax(1) == u).sum()) for x, u in zip(*pieces, strict=True))
     model.train(training)
     return right / len(data.test_labels)
 
@@ -365,16 +363,15 @@ def _records(array: NDArray[np.float64]) -> list[Record]:
 
 def _check_fit(model: nn.Module, data: ImageData) -> None:
     """Classify one image before anything is trained."""
-    name = data.name
     model.eval()
     try:
         with torch.no_grad():
             shape = tuple(model(data.train_images[:1]).shape)
     except RuntimeError as error:
         raise ValueError(
-            f"the model does not take {name}'s {data.shape} images: {error}"
+            f"the model does not take {data.name}'s {data.shape} images: {error}"
         ) from error
     finally:
         model.train()
     if shape != (1, data.classes):
-        raise ValueError(f"the model gives {shape[1:]} logits for {name}'s {data.classes} classes")
+        raise ValueError(f"{data.name} has {data.classes} classes, the model {shape[1:]} logits")

@@ -375,6 +375,33 @@ def test_a_run_says_how_it_was_computed(digits, run, tmp_path):
     assert ran["tf32"] is False and ran["deterministic"] is True
 
 
+def test_a_run_in_pieces_says_who_made_which(digits, tmp_path, monkeypatch):
+    """Four steps, a commit and a stop each: the first two pieces are by one commit, on one day."""
+    store = ResultStore(tmp_path, experiment="t", dataset="digits", parameters={})
+    settings = replace(SETTINGS, epochs=4, batch_size=len(digits.train_labels))
+    save = training._Training.save
+
+    def killed_once_saved(run, path):
+        save(run, path)
+        raise StoppedError
+
+    for commit in ("first", "first", "second"):
+        with monkeypatch.context() as patched:
+            patched.setattr(training._Training, "save", killed_once_saved)
+            patched.setattr(training, "provenance", lambda *_, commit=commit: {"commit": commit})
+            with pytest.raises(StoppedError):
+                run_trials(store, linear_model, digits, [0], settings)
+    (ran,) = run_trials(store, linear_model, digits, [0], settings).provenance["runs"]
+    pieces = [(piece["commit"], piece["until_step"]) for piece in ran["earlier"]]
+    assert pieces == [("first", 2), ("second", 3)]
+    assert ran["commit"] not in ("first", "second")
+    whole = run_trials(
+        ResultStore("", experiment="t", dataset="digits", parameters={}),
+        *(linear_model, digits, [0], settings),
+    )
+    assert "earlier" not in whole.provenance["runs"][0]
+
+
 def test_rows_have_what_the_tables_need(run):
     trial, trajectory = run.tables()
     assert len(trial) == 1
@@ -480,7 +507,7 @@ def test_model_that_does_not_fit_is_refused_before_training(digits):
     small = digits.train_images[:, :, ::2, ::2]
     with pytest.raises(ValueError, match=r"does not take digits's \(1, 14, 14\) images"):
         train(lenet5, replace(digits, train_images=small), 0, SETTINGS)
-    with pytest.raises(ValueError, match=r"gives \(12,\) logits for digits's 10 classes"):
+    with pytest.raises(ValueError, match=r"digits has 10 classes, the model \(12,\) logits"):
         train(lambda: lenet5(12), digits, 0, SETTINGS)
 
 
