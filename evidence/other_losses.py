@@ -498,18 +498,18 @@ def check_nothing(seed: int) -> Evidence:
 
 @claim(
     "other-losses-values",
-    "Convex g: λρ² ≤ ℓ(0) − ℓ(W) at critical points, none above the origin at H = 1",
+    "Convex g: λχ² ≤ ℓ(0) − ℓ(W) at critical points, none above the origin at H = 1",
     "certified",
     "Proved; values at the critical points found.",
     hypotheses=("g convex and differentiable", *_HOMOGENEOUS, "W ≠ 0 is critical"),
     uses=("other-losses-origin",),
-    variant="twice λρ²",
+    variant="twice λχ²",
     least=160,
 )
 def check_values(seed: int) -> Evidence:
-    """Check ``λρ² ≤ ℓ(0) − ℓ(W)`` and ``ℓ_λ(W) ≤ ℓ(0) + (H − 1)λρ²/2`` at critical points.
+    """Check ``λχ² ≤ ℓ(0) − ℓ(W)`` and ``ℓ_λ(W) ≤ ℓ(0) + (H − 1)λχ²/2`` at critical points.
 
-    Values only. Margin: the largest ``λρ² / (ℓ(0) − ℓ(W))``.
+    Values only. Margin: the largest ``λχ² / (ℓ(0) − ℓ(W))``.
     """
     seen = Evidence(varies=True)
     for loss, found in points_by_loss(seed):

@@ -60,17 +60,17 @@ def descend_towards(
     return start.at(W)
 
 
-def reference_bound(depth: int, r: float, weight_decay: float, star: Tensor, q: Tensor) -> Tensor:
-    """Return ``H(H+1) r √λ q (‖W⁰‖_* + q)^{H−1}``, which no κ exceeds where the loss is ``λq²/2``.
+def reference_bound(depth: int, r: float, weight_decay: float, star: Tensor, R: Tensor) -> Tensor:
+    """Return ``H(H+1) r √λ R (‖W⁰‖_* + R)^{H−1}``, which no κ exceeds where the loss is ``λR²/2``.
 
     Args:
         depth: H.
         r: the data radius.
         weight_decay: λ.
         star: ``‖W⁰‖_*``.
-        q: ``(2/λ)^{1/2}`` times the square root of the loss.
+        R: ``(2/λ)^{1/2}`` times the square root of the loss.
     """
-    return depth * (depth + 1) * r * math.sqrt(weight_decay) * q * (star + q) ** (depth - 1)
+    return depth * (depth + 1) * r * math.sqrt(weight_decay) * R * (star + R) ** (depth - 1)
 
 
 @claim(
@@ -106,9 +106,9 @@ def check_reference(seed: int) -> Evidence:
         at = Instance(stack.network, W, a, f)
         kappa = kappas(at)["paper"]
         for decay in (0.3, 3.0):
-            q = (2 / decay * towards(at, origin, decay)).sqrt()
-            bound = reference_bound(H, 1.0, decay, star_norm(origin), q)
-            without = reference_bound(H, 1.0, decay, 0 * q, q)
+            R = (2 / decay * towards(at, origin, decay)).sqrt()
+            bound = reference_bound(H, 1.0, decay, star_norm(origin), R)
+            without = reference_bound(H, 1.0, decay, 0 * R, R)
             inside = kappa < decay
             seen.add(bound < decay, wrong=~inside, refuted=(without < decay) & ~inside)
             seen.add(wrong=exceeds(kappa, bound), ratio=kappa / bound)
