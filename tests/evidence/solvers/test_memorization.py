@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evidence.memorization import conditioning, error, one_weight_off
+from evidence.fits import error, one_weight_off
+from evidence.memorization import conditioning
 from evidence.rational import exact_loss, exactly
 from evidence.solvers.memorization import (
     as_fractions,
