@@ -16,6 +16,8 @@ from evidence.claims import Evidence, claim
 from evidence.instances import (
     WIDTHS,
     ball,
+    equality,
+    near_equality,
     normal,
     on_boundaries,
     random_stack,
@@ -33,6 +35,7 @@ from evidence.measures import (
     norms_in_numpy,
     second_derivative,
 )
+from evidence.solvers.ascent import maximise_ratio
 from pscore.certificate import certify, in_certified_set, star_norm
 from pscore.curvature import flatten, frozen_hessian, least_eigenvalue
 from pscore.descent import initialize
@@ -281,7 +284,7 @@ def two_zero_layers(H: int, first: int, second: int, size: float, target: float)
     "certified",
     "Proved; one zero layer is enough, if hidden layers have two units or more.",
     hypotheses=("H ≥ 2", "D λ_max(M) > 0"),
-    uses=("sharper-bounds", "second-derivative-equality"),
+    uses=("sharper-bounds",),
     variant="it is never attained at H ≥ 2",
     least=600,
 )
@@ -308,6 +311,36 @@ def check_attained(seed: int) -> Evidence:
         for stack in (random_stack(ReLUNetwork(WIDTHS[H]), seed), width_one(H, 30.0, seed)):
             least, kappa = both_sides(stack)
             seen.add(stack.size, wrong=least > (1 - 1e-8) * kappa["data"])
+    return seen
+
+
+@claim(
+    "sharper-sets-strict",
+    "At H ≥ 2 the sharp bound is attained only where it is zero",
+    "certified",
+    "Proved; a search over weights, inputs and targets comes within five per cent.",
+    hypotheses=("H ≥ 2", "X ≠ 0", "the bound is not zero"),
+    uses=("sharper-sets-attained", "sharper-sets-nested"),
+    variant="the same at H = 1; 99/100 of the bound is not attained either",
+    least=60,
+)
+def check_strict(seed: int) -> Evidence:
+    """Let ascents look for equality with the sharp bound at H = 2, 3, and members of a family.
+
+    Both sides are computed afresh where an ascent ends, the left from values of φ. Against the
+    first variant: the points at H = 1 at which the bound is attained; against the second: the
+    family of width one with small weights.
+    """
+    seen = Evidence()
+    for H in (2, 3):
+        ratio = maximise_ratio(H, seed, starts=16, steps=60)[0] * (H + 1)
+        seen.add(len(ratio), wrong=ratio >= 1, ratio=ratio)
+        least, kappa = both_sides(near_equality(H, 0.1 + 0.4 * torch.linspace(0, 1, 20).double()))
+        ratio = least / kappa["sharp"]
+        seen.add(len(ratio), wrong=ratio >= 1, refuted=(False, ratio > 0.99), ratio=ratio)
+    t, c = 0.1 + 2 * uniform(torch_generator(seed, "data"), 2, 20)
+    least, kappa = both_sides(equality(t, -c))
+    seen.add(refuted=((least / kappa["sharp"] - 1).abs() < 1e-9, False))
     return seen
 
 

@@ -6,6 +6,7 @@ import torch
 
 from evidence import instances, measures
 from evidence import sharper_sets as sharper
+from evidence.claims import Unsound
 from pscore.certificate import certify
 from pscore.network import ReLUNetwork
 from pscore.seeds import torch_generator
@@ -41,3 +42,14 @@ def test_draws_from_the_ball_have_no_preferred_direction():
     second = flat.T @ flat / len(flat)
     m = network.parameter_count
     assert torch.allclose(second, 9 / (m + 2) * torch.eye(m, dtype=second.dtype), atol=0.06)
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.1])
+def test_a_sharp_bound_that_is_off_turns_the_check_of_its_strictness_red(monkeypatch, factor):
+    def scaled(stack, switches=None):
+        least, kappa = measures.both_sides(stack, switches)
+        return least, {name: factor * value for name, value in kappa.items()}
+
+    monkeypatch.setattr(sharper, "both_sides", scaled)
+    with pytest.raises(Unsound):
+        sharper.check_strict(0)
