@@ -1,73 +1,34 @@
-"""The paper's Tables 1 and 2 beside our own trials, and two batches of ours pair by pair."""
+"""The figures of a batch's even log, and two batches pair by pair."""
+
+import math
 
 import pandas as pd
 
-from pscore.experiments.share import loss_share, tenth_percentile
-from pscore.experiments.statistics import Paired, Reported, difference, paired
-
-# Table 1: what the experiments share is a batch of 128 images, which the text says.
-_COLUMNS = ("model", "epochs", "batch norm", "λ", "trials", "η")
-TABLE_1 = {
-    dataset: dict(zip(_COLUMNS, row, strict=True))
-    for dataset, row in {
-        "mnist": ("LeNet-5", 2, "no", 5e-4, 100, "0.05"),
-        "cifar10": ("ResNet22", 65, "yes", 1e-6, 20, "0.1, then 0.02"),
-        "cifar100": ("ResNet22", 65, "yes", 1e-7, 20, "0.1, then 0.02"),
-    }.items()
-}
-
-# Table 2, shares and accuracies as fractions; the numbers of trials are Table 1's.
-TABLE_2 = {
-    "mnist": {
-        "test_accuracy": Reported(0.9732, 0.0100, 100, 1e-4),
-        "curvature_p10": Reported(21.19, 2.12, 100, 0.01),
-        "loss_fraction": Reported(0.80, 0.09, 100, 0.01),
-    },
-    "cifar10": {
-        "test_accuracy": Reported(0.8493, 0.0035, 20, 1e-4),
-        "curvature_p10": Reported(8.82, 2.80, 20, 0.01),
-        "loss_fraction": Reported(1.00, 0.00, 20, 0.01),
-    },
-    "cifar100": {
-        "test_accuracy": Reported(0.5401, 0.0053, 20, 1e-4),
-        "curvature_p10": Reported(11.80, 0.27, 20, 0.01),
-        "loss_fraction": Reported(1.00, 0.02, 20, 0.01),
-    },
-}
-
-# What a row of Table 2 is called, and the unit that it is printed in.
-ROWS = {
-    "test_accuracy": ("test accuracy (%)", 100),
-    "curvature_p10": ("10th percentile", 1),
-    "loss_fraction": ("loss share", 1),
-}
+from pscore.experiments.share import even_log, loss_share
+from pscore.experiments.statistics import Paired, paired
+from pscore.experiments.trials import Stored
 
 
-def beside_table_2(trials: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """Return Table 2's rows for one data set beside the same figures of our trials.
+def on_even_log(batch: Stored, period: int | None = None, offset: int = 0) -> pd.DataFrame:
+    """Return a batch's trials with the figures of an even log, read off their trajectories.
 
     Args:
-        trials: one row a trial, with the columns ``test_accuracy``, ``curvature_p10`` and
-            ``loss_fraction``.
-        dataset: "mnist", "cifar10" or "cifar100".
+        batch: as it is stored, one row a trial.
+        period: steps between two entries; by default the batch's ``log_every``.
+        offset: the first step that is logged.
 
     Returns:
-        One row a figure: the paper's, ours, the difference with its interval, and whether that
-        holds zero.
+        Its trials; the attributes of `Share` are columns. A trial that diverged stays as it was.
     """
-    rows = {}
-    for name, (words, unit) in ROWS.items():
-        paper, ours = TABLE_2[dataset][name], trials[name]
-        gap, low, high = (unit * end for end in difference(ours, paper))
-        spread = f" ± {unit * ours.std():.2f}" if len(ours) > 1 else ""
-        rows[words] = {
-            "Table 2": f"{unit * paper.mean:.2f} ± {unit * paper.deviation:.2f}",
-            "here": f"{unit * ours.mean():.2f}{spread}",
-            "difference": f"{gap:+.2f}",
-            "95 % interval": f"{low:+.2f} to {high:+.2f}",
-            "agrees": "yes" if low <= 0 <= high else "no",
-        }
-    return pd.DataFrame(rows).T
+    steps = batch.provenance["parameters"]["log_every"] if period is None else period
+    trials = batch.trials.set_index("seed", drop=False)
+    for seed, path in batch.trajectories.groupby("seed"):
+        if not trials.loc[seed, "diverged"]:
+            share = loss_share(even_log(path, steps, offset))
+            trials.loc[seed, list(share._fields)] = [
+                math.nan if value is None else value for value in share
+            ]
+    return trials.astype({"entry_step": "Int64"}).reset_index(drop=True)
 
 
 # What a path is summed up by when batches are compared pair by pair, and its words.
@@ -83,10 +44,9 @@ MEASURES = {
 
 
 def path_measures(trials: pd.DataFrame, trajectories: pd.DataFrame, period: int) -> pd.DataFrame:
-    """Sum up the paths of a batch, one row a seed.
+    """Sum up the paths of a batch by their even logs, one row a seed.
 
-    A log may be denser at the start. :math:`t_0` and the two shares are read off all of it, the
-    distribution of the curvature off an even log.
+    A log may be denser at the start; what is beside the even log is left out.
 
     Args:
         trials: one row a trial, with ``seed`` and ``test_accuracy``.
@@ -99,15 +59,14 @@ def path_measures(trials: pd.DataFrame, trajectories: pd.DataFrame, period: int)
     """
     rows = {}
     for seed, path in trajectories.groupby("seed"):
-        share = loss_share(path)
-        even = path[path.step % period == 0]
-        entry = path.step.iloc[-1] + 1 if share.entry_step is None else share.entry_step
+        even = even_log(path, period)
+        share = loss_share(even)
         rows[seed] = {
-            "entry_step": entry,
+            "entry_step": path.step.iloc[-1] + 1 if share.entry_step is None else share.entry_step,
             "loss_fraction": share.loss_fraction,
             "time_fraction": share.time_fraction,
             "negative": (even.curvature <= 0).mean(),
-            "curvature_p10": tenth_percentile(even.step, even.curvature, entry),
+            "curvature_p10": share.curvature_p10,
             "curvature_median": even.curvature.median(),
         }
     table = pd.DataFrame(rows).T.rename_axis("seed")

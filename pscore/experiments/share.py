@@ -102,8 +102,25 @@ class Share(NamedTuple):
     entry_step: int | None
 
 
+def even_log(trajectory: pd.DataFrame, period: int, offset: int = 0) -> pd.DataFrame:
+    """Return what a log of every ``period``-th step keeps of a path, from step ``offset`` on.
+
+    The offset is below the period.
+
+    Raises:
+        ValueError: if the path was not logged at one of these steps.
+    """
+    kept = trajectory[trajectory["step"] % period == offset]
+    if not np.array_equal(kept["step"], np.arange(offset, trajectory["step"].max() + 1, period)):
+        raise ValueError(f"the trajectory lacks steps of a log with period {period} from {offset}")
+    return kept
+
+
 def loss_share(trajectory: pd.DataFrame) -> Share:
     r"""Find where a measured path becomes piecewise convex, and the share (20) after it.
+
+    All of these figures depend on which steps were logged. Those that are reported are of an
+    `even_log`, with the batch's ``log_every`` as its period: not of a log with a denser beginning.
 
     Args:
         trajectory: the columns ``step``, ``loss`` and ``curvature``, in the order of the steps. A

@@ -1,4 +1,4 @@
-"""Intervals and tests: a mean against a printed one, treatments on the same seeds, shares."""
+"""Intervals and tests: a mean, treatments on the same seeds, shares."""
 
 import math
 from collections.abc import Sequence
@@ -7,69 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
-
-
-class Reported(NamedTuple):
-    """A mean over trials as a paper prints it.
-
-    Attributes:
-        mean: the mean.
-        deviation: the standard deviation over the trials.
-        trials: how many there were.
-        digit: one unit of the last digit that both are printed to; 0 if they are exact.
-    """
-
-    mean: float
-    deviation: float
-    trials: int
-    digit: float = 0.0
-
-
-class Difference(NamedTuple):
-    """Our mean less the reported one, with the ends of its confidence interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-def difference(values: Sequence[float], reported: Reported, level: float = 0.95) -> Difference:
-    r"""Compare the mean of our trials with a reported mean, by Welch's interval.
-
-    With means :math:`m_1, m_2`, standard deviations :math:`s_1, s_2` and trials
-    :math:`n_1, n_2`, the interval is :math:`m_1 - m_2 \pm t\,\sqrt{v_1 + v_2}`,
-    :math:`v_i = s_i^2/n_i`, where t is the quantile of Student's distribution with
-    :math:`(v_1+v_2)^2 / (v_1^2/(n_1-1) + v_2^2/(n_2-1))` degrees of freedom. It takes the trials
-    to be independent, and their means to be nearly normal. A single trial has no spread of its
-    own: it is taken to scatter as the reported ones do, :math:`s_1 = s_2`, with
-    :math:`n_2 - 1` degrees of freedom.
-
-    Reported figures are rounded. The interval allows for that at its widest: half a unit of the
-    last digit is added to :math:`s_2`, and to the interval at both ends.
-
-    Args:
-        values: one a trial, in the reported figure's unit.
-        reported: the figure to compare with.
-        level: how often the interval is to hold the true difference.
-
-    Raises:
-        ValueError: if there are no trials, or a value is not finite.
-    """
-    ours = np.asarray(values, dtype=float)
-    if not ours.size or not np.isfinite(ours).all():
-        raise ValueError(f"values must be finite numbers, and at least one, not {ours}")
-    value = float(ours.mean()) - reported.mean
-    deviation = reported.deviation + reported.digit / 2
-    own = deviation if ours.size == 1 else float(ours.std(ddof=1))
-    v1, v2 = own**2 / ours.size, deviation**2 / reported.trials
-    half = reported.digit / 2
-    if v1 + v2 > 0:
-        if ours.size == 1:
-            freedom = reported.trials - 1.0
-        else:
-            freedom = (v1 + v2) ** 2 / (v1**2 / (ours.size - 1) + v2**2 / (reported.trials - 1))
-        half += float(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(v1 + v2))
-    return Difference(value, value - half, value + half)
 
 
 class Paired(NamedTuple):

@@ -27,7 +27,7 @@ from pscore.experiments.machine import arithmetic, choose_device, float_type, pr
 from pscore.experiments.models import initialized
 from pscore.experiments.provenance import provenance
 from pscore.experiments.settings import LOSSES, Settings
-from pscore.experiments.share import Share, loss_share
+from pscore.experiments.share import Share, even_log, loss_share
 from pscore.experiments.trials import ResultStore, Stored
 from pscore.probe import CurvatureProbe, Record, every, measure_mean
 from pscore.seeds import torch_generator
@@ -61,6 +61,7 @@ class Run:
         computed: how: its ``precision``, and whether with ``tf32`` and ``deterministic`` kernels;
             and where it went on from what was made on another day, by another commit or with other
             threads, the provenance of these ``earlier`` pieces, each with its ``until_step``.
+        log_every: the period of the even log that the trial's figures are read off.
     """
 
     seed: int
@@ -70,6 +71,7 @@ class Run:
     seconds: float
     diverged: bool = False
     computed: Mapping[str, Any] = field(default_factory=dict)
+    log_every: int = 1
 
     def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return the trial's row and its trajectory, as a `ResultStore` takes them.
@@ -80,7 +82,7 @@ class Run:
             first = self.trajectory["loss"].head(1).tolist() or [math.nan]
             share = Share._make([*first, *[math.nan] * 5, None])
         else:
-            share = loss_share(self.trajectory)
+            share = loss_share(even_log(self.trajectory, self.log_every))
         row = {
             "seed": self.seed,
             **share._asdict(),
@@ -328,7 +330,7 @@ class _Training:
         """Return what came out of the steps that were made."""
         made = self.trajectory(), test_accuracy, self.probe.step, self.seconds
         computed = self.computed | ({"earlier": self.earlier} if self.earlier else {})
-        return Run(self.seed, *made, diverged, computed)
+        return Run(self.seed, *made, diverged, computed, self.settings.log_every)
 
     def trajectory(self) -> pd.DataFrame:
         """One row a logged step, with ``whole_loss`` and ``whole_curvature`` if they are due."""

@@ -9,6 +9,7 @@ import torch
 
 from pscore.experiments.share import (
     entry_index,
+    even_log,
     loss_fraction,
     loss_share,
     tenth_percentile,
@@ -104,3 +105,17 @@ def test_path_without_its_beginning_is_taken_from_its_first_step_on():
     assert share.time_fraction == pytest.approx((30 - 20) / (30 - 10))
     inside = loss_share(path[path.step > 10])
     assert (inside.entry_step, inside.loss_fraction, inside.time_fraction) == (20, 1.0, 1.0)
+
+
+def test_an_even_log_keeps_every_so_many_steps_from_its_offset_on():
+    path = trajectory([5.0, 4.0, 3.0, 2.0, 1.0], [1.0] * 5)
+    assert even_log(path, 20).step.tolist() == [0, 20, 40]
+    assert even_log(path, 20, 10).step.tolist() == [10, 30]
+    assert even_log(path, 50).step.tolist() == [0]
+    for lacking in (path[path.step != 20], path[path.step > 0]):
+        with pytest.raises(ValueError, match="lacks steps of a log with period 20 from 0"):
+            even_log(lacking, 20)
+    with pytest.raises(ValueError, match="lacks steps"):
+        even_log(path, 10, 5)
+    dense = pd.concat([path, path.assign(step=path.step // 10 + 1)]).sort_values("step")
+    assert even_log(dense, 10).step.tolist() == path.step.tolist()

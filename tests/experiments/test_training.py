@@ -414,9 +414,11 @@ def test_rows_have_what_the_tables_need(run):
 def test_a_row_has_the_share_of_its_path_and_of_one_that_diverged_the_first_loss():
     losses, curvatures = [5.0, 3.0, 1.0], [-1.0, 2.0, 3.0]
     path = pd.DataFrame({"step": [0, 10, 20], "loss": losses, "curvature": curvatures})
-    row = Run(7, path, 0.9, 21, 1.5).tables()[0].loc[0]
+    row = Run(7, path, 0.9, 21, 1.5, log_every=10).tables()[0].loc[0]
     assert (row.loss_fraction, row.time_fraction, row.entry_step) == (0.5, 0.5, 10)
     assert (row.test_accuracy, row.steps, row.seconds, row.diverged) == (0.9, 21, 1.5, False)
+    row = Run(7, path, 0.9, 21, 1.5, log_every=20).tables()[0].loc[0]
+    assert (row.loss_fraction, row.entry_step) == (0.0, 20)  # of what such a log keeps
     row = Run(7, path, np.nan, 21, 1.5, diverged=True).tables()[0].loc[0]
     assert (row.loss_initial, row.diverged) == (5.0, True)
     assert row.isna().sum() == 7
