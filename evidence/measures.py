@@ -1,7 +1,7 @@
 """Second computations, which share nothing with what they check but the instance.
 
 Second derivatives are read off values of the loss, norms are NumPy's, subgradients are limits of
-gradients. At the end stand the constants of eqs (8) to (10).
+gradients. At the end stand the constants of eqs (8) to (10), and where a plain descent ends.
 """
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 from evidence.instances import ball
 from pscore.certificate import certify, curvature_bounds
 from pscore.curvature import flatten, frozen_hessian, unflatten
+from pscore.descent import descend
 from pscore.instance import Instance
 from pscore.loss import checked, frozen_loss, gradient, squared_norm
 from pscore.network import ReLUNetwork, Switches, Weights, forward
@@ -185,3 +186,10 @@ def needed_weight_decay(
     H = network.depth
     c = paper_constant(H) if constant is None else constant
     return (2 * loss_at_zero * (network.gain * radius) ** (2 / H) / c) ** (H / (H + 1))
+
+
+def end_of_descent(at: Instance, decay: float, rate: float, steps: int) -> tuple[Weights, Tensor]:
+    """Return where gradient descent with a learning rate ends, and ``ℓ_λ`` there, ``(T,)``."""
+    problem, states = descend(*at, weight_decay=decay, learning_rate=rate, steps=steps)
+    *_, last = states
+    return last.W, problem.loss(last)

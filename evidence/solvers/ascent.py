@@ -1,11 +1,13 @@
-"""A search for networks at which Lemma 3 is as near to equality as it gets."""
+"""Gradient ascents: to equality in Lemma 3, and to the λ below which a network beats zero."""
 
 import torch
 from torch import Tensor
 
 from evidence.instances import random_stack
 from evidence.measures import both_sides, kappas
+from evidence.solvers.exact import escape_threshold
 from pscore.curvature import frozen_hessian, least_eigenvalue
+from pscore.descent import initialize
 from pscore.instance import Instance
 from pscore.network import ReLUNetwork
 
@@ -46,3 +48,29 @@ def maximise_ratio(
     at = instance()
     downward, kappa = both_sides(at)
     return downward / kappa["paper"], at
+
+
+def searched_threshold(
+    network: ReLUNetwork, a: Tensor, f: Tensor, *, starts: int = 40, steps: int = 150
+) -> float:
+    """Return the largest `escape_threshold` that gradient ascents find; λ* is no smaller.
+
+    Args:
+        network: the architecture, with a scalar output.
+        a: inputs ``(N, n_0)``.
+        f: targets ``(N,)``.
+        starts: how many ascents.
+        steps: of Adam, in the logarithm of the threshold.
+    """
+    leaves = [w.requires_grad_() for w in initialize(network, range(starts))]
+    optimizer = torch.optim.Adam(leaves, lr=0.03)
+    best = 0.0
+    for _ in range(steps + 1):
+        t = escape_threshold(network, leaves, a, f)
+        best = max(best, t.max().item())
+        optimizer.zero_grad()
+        t.clamp(min=1e-9).log().sum().neg().backward()
+        for w in leaves:
+            w.grad.nan_to_num_()
+        optimizer.step()
+    return best

@@ -1,7 +1,5 @@
 """The phase diagram: scaling as a property of the code, thresholds, and what its helpers make."""
 
-from fractions import Fraction
-
 import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
@@ -12,14 +10,7 @@ from strategies import decays, instances, stacked
 from evidence import instances as made
 from evidence import phase_diagram as diagram
 from evidence.claims import Unsound
-from evidence.instances import zero_weights
-from evidence.rational import exact_loss, exact_output, exactly
-from evidence.solvers.exact import (
-    escape_threshold,
-    line_threshold,
-    squared_correlation,
-    threshold_constant,
-)
+from evidence.solvers.exact import escape_threshold, line_threshold, threshold_constant
 from pscore.certificate import certify
 from pscore.descent import descend, initialize
 from pscore.instance import Instance
@@ -92,18 +83,6 @@ def test_the_network_of_two_sides_attains_the_threshold():
         assert found == pytest.approx(line_threshold([1, -1], [1, 0.5], H), rel=1e-5)
 
 
-def test_hand_made_networks_beat_zero_exactly():
-    for units, threshold in ((2, 4 / (5**0.5 + 8**0.5)), (3, 4 * 2**0.5 / 7)):
-        at = diagram.output_example(units)
-        stack = at.at(tuple(w[None] for w in at.W))
-        assert escape_threshold(*stack).item() == pytest.approx(threshold)
-        W, data = exactly(at.at(tuple(0.05 * w for w in at.W)))
-        zero = exact_loss(exactly(at.at(zero_weights(at.network)))[0], data, True)
-        for decay, beaten in ((0.97 * threshold, True), (1.01 * threshold, False)):
-            value = exact_loss(W, data, True, weight_decay=Fraction(decay))
-            assert (value < zero) == beaten
-
-
 def test_two_sided_data_are_normalised():
     for share in (0.5, 0.7, 1.0):
         for even in (False, True):
@@ -131,33 +110,6 @@ def test_the_stack_of_scaled_problems_tells_what_single_descents_do():
     assert 0 < found.learnt[0, 0] and found.learnt[0, 1] == 0 and found.origin[0, 1] == 1
 
 
-def test_ascents_find_the_threshold_of_one_hidden_layer():
-    a = torch.tensor([[1.0], [-1.0], [0.5]]).double()
-    f = torch.tensor([1.0, -3.0, 1.0]).double()
-    network = ReLUNetwork((1, 2, 1), False)
-    found = diagram.searched_threshold(network, a, f, starts=12, steps=100)
-    assert found == pytest.approx(1.0, rel=1e-3) and found <= 1 + 1e-12
-
-
-@pytest.mark.parametrize("rank", [0, 1, 2])
-def test_balanced_factors_cost_what_their_product_does(rank):
-    """Also without a singular value: the root of one that is 0 only up to rounding would cost."""
-    network = ReLUNetwork((2, 3, 2, 3, 2), False, 1.0)
-    U, _, V = torch.linalg.svd(torch.tensor([[1.0, 2.0], [0.3, -1.0]]).double())
-    t = torch.tensor([1.5, 0.7]).double() * (torch.arange(2) < rank)
-    X = U @ torch.diag(t) @ V
-    W = diagram.balanced_factors(network, X)
-    torch.testing.assert_close(torch.linalg.multi_dot(W), X, atol=1e-14, rtol=0)
-    assert sum(w.square().sum().item() for w in W) == pytest.approx(4 * t.sqrt().sum().item())
-    assert len({round(w.norm().item(), 12) for w in W}) == 1
-
-
-def test_soft_thresholding_is_not_minimal_in_deeper_networks():
-    s, decay = torch.tensor([2.0]).double(), 0.3
-    for H, wrong in ((1, False), (2, True)):
-        assert diagram.not_minimal((s - decay).clamp(min=0), s, decay, H).item() == wrong
-
-
 def test_a_threshold_that_is_too_high_is_noticed(monkeypatch):
     monkeypatch.setattr(
         diagram, "threshold_constant", lambda depth: 0.9 * threshold_constant(depth)
@@ -166,26 +118,6 @@ def test_a_threshold_that_is_too_high_is_noticed(monkeypatch):
         diagram.check_unit(seed=2)
     with pytest.raises(Unsound, match="violated"):
         diagram.check_bounds(seed=2)
-
-
-def test_an_activated_output_may_take_zero_beyond_the_largest_correlation():
-    """Exactly, by the loss itself, at a λ between Λ and what the two units reach."""
-    at = diagram.beyond_example()
-    decay = Fraction(1225)
-    assert squared_correlation(*diagram.BEYOND) < decay**2
-    W = [
-        [[Fraction(-1), Fraction()], [Fraction(), Fraction(1)]],
-        [[Fraction(-148)], [Fraction(67)]],
-    ]
-    data = exactly(at)[1]
-    outputs = [exact_output(W, a, True)[0] for a, _ in data]
-    assert outputs == [0, 0, 5159, 469]
-    # with balanced units ‖W‖²/2 is Σ |v_j| ‖w_j‖ = 215, and q times the outputs cost q times that
-    A = sum(f[0] * y for (_, f), y in zip(data, outputs, strict=True)) / 4
-    B = sum(y * y for y in outputs) / 4
-    q = (A - 215 * decay) / B
-    assert -q * A + q * q * B / 2 + decay * 215 * q < 0
-    assert escape_threshold(*at.at(tuple(w[None] for w in at.W))).item() == pytest.approx(A / 215)
 
 
 def test_the_better_side_is_the_line_s_threshold_of_one_side():
