@@ -5,6 +5,7 @@ kinds. What only one chapter draws stands in that chapter's file. A generator wi
 a stream of its own, see `pscore.seeds`; the others take what they are given to draw from.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -287,3 +288,24 @@ def draw_normalised(draw: torch.Generator, index: int) -> Normalised:
     V = torch.randn(units, 3, generator=draw).double()
     U = torch.randn(inputs, units, generator=draw).double()
     return Normalised(x, labels, functional.relu if index % 2 else functional.softplus, U, V)
+
+
+def canonical_radius(f: Tensor, weight_decay: float) -> float:
+    """Return ``(2ℓ(0)/λ)^{1/2}``: no W with ``ℓ_λ(W) ≤ ℓ_λ(0)`` is further from 0."""
+    return math.sqrt(f.square().mean().item() / weight_decay)
+
+
+def sphere_data(points: int, seed: int, inputs: int = 4) -> tuple[Tensor, Tensor]:
+    """Draw inputs on the unit sphere and normal targets, with ``r = 2ℓ(0) = 1``."""
+    draw = torch_generator(seed, "data")
+    a, f = normal(draw, points, inputs), normal(draw, points)
+    return functional.normalize(a), f / f.square().mean().sqrt()
+
+
+def random_planar(seed: int, count: int, units: int = 3, points: int = 5) -> Instance:
+    """Draw networks of one hidden layer on one data set in the plane, with ``r = 2ℓ(0) = 1``."""
+    draw = torch_generator(seed, "data")
+    a, f = normal(draw, points, 2), normal(draw, points)
+    network = ReLUNetwork((2, units, 1), output_relu=False)
+    W = normal_weights(network, draw, count)
+    return Instance(network, W, a / a.norm(dim=-1).max(), f / f.square().mean().sqrt())

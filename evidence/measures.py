@@ -193,3 +193,8 @@ def end_of_descent(at: Instance, decay: float, rate: float, steps: int) -> tuple
     problem, states = descend(*at, weight_decay=decay, learning_rate=rate, steps=steps)
     *_, last = states
     return last.W, problem.loss(last)
+
+
+def inside(at: Instance, weight_decay: float, name: str = "paper") -> Tensor:
+    """Return which networks of a stack are in a set, ``(T,)``."""
+    return torch.as_tensor(certify(*at, weight_decay)[name].inside)
