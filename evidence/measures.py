@@ -198,3 +198,8 @@ def end_of_descent(at: Instance, decay: float, rate: float, steps: int) -> tuple
 def inside(at: Instance, weight_decay: float, name: str = "paper") -> Tensor:
     """Return which networks of a stack are in a set, ``(T,)``."""
     return torch.as_tensor(certify(*at, weight_decay)[name].inside)
+
+
+def numerical_rank(matrix: Tensor) -> Tensor:
+    """Return how many singular values are not small, ``(…,)``."""
+    return torch.linalg.matrix_rank(matrix, atol=TOLERANCE, rtol=TOLERANCE)
