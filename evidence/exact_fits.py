@@ -87,8 +87,8 @@ def on_whole_numbers(N: int, seed: int = 0) -> Instance:
 
 def stays_from(depth: int, f: float) -> float:
     """Return the λ above which the flow of the proposition stays in U, at width one."""
-    s = ((depth - 1) * f / (2 * depth)) ** (1 / (depth + 1))
-    return (depth + 1) ** 2 / 2 * f * s ** (depth - 1)
+    norm = ((depth - 1) * f / (2 * depth)) ** (1 / (depth + 1))
+    return (depth + 1) ** 2 / 2 * f * norm ** (depth - 1)
 
 
 @claim(
@@ -132,7 +132,9 @@ def check_leaves(seed: int) -> Evidence:
         for share in (0.98, 1.02):
             decay = share * stays_from(H, f)
             way = solve_ivp(
-                lambda _, s, H=H, f=f, decay=decay: (f - s ** (H + 1)) * s**H - decay * s,
+                lambda _, norm, H=H, f=f, decay=decay: (
+                    (f - norm ** (H + 1)) * norm**H - decay * norm
+                ),
                 (0, 15 / decay),
                 [f ** (1 / (H + 1))],
                 rtol=1e-8,

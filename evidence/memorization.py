@@ -98,9 +98,9 @@ def check_two_layers(seed: int) -> Evidence:
 
 
 def sawtooth(first: int, second: int) -> Matrices:
-    """Return a network of these widths, besides constant units, that turns d_1 d_2 times on (x, 1).
+    """Return a network of these widths, besides constant units, that turns d_1 d_2 times on (t, 1).
 
-    The first layer makes a zigzag z between 0 and 1 with d_1 slopes on ``0 ≤ x ≤ d_1``, and the
+    The first layer makes a zigzag z between 0 and 1 with d_1 slopes on ``0 ≤ t ≤ d_1``, and the
     second turns at d_2 − 1 levels of z.
     """
     zigzag = [1, *(2 * (-1) ** k for k in range(1, first))]
@@ -120,8 +120,8 @@ def pieces_seen(outputs: np.ndarray) -> int:
 
 def alternations(first: int, second: int) -> int:
     """Return how many pieces rise and fall in turn between d_1 d_2 + 1 values of a `sawtooth`."""
-    x = as_fractions(np.arange(first * second + 1)[:, None]) / second
-    rises = np.diff(exact_outputs(sawtooth(first, second), x)[0][:, 0]) > 0
+    t = as_fractions(np.arange(first * second + 1)[:, None]) / second
+    rises = np.diff(exact_outputs(sawtooth(first, second), t)[0][:, 0]) > 0
     return 1 + int((rises[1:] != rises[:-1]).sum())
 
 
@@ -162,7 +162,7 @@ def check_lower_bound(seed: int) -> Evidence:
 
 @claim(
     "memorization-rounding",
-    "in float64 an error of at most 481 K u q F (R/g)², g the least gap on the line",
+    "in float64 an error of at most 481 ν u c f_∞ (R/g)², g the least gap on the line",
     "certified",
     "Proved by forward error analysis, barring underflow and overflow.",
     hypotheses=(
@@ -201,12 +201,12 @@ def check_rounding(seed: int) -> Evidence:
 
 
 def conditioning(net: Memorizer, a: np.ndarray, f: np.ndarray) -> float:
-    """Return the bound ``480.5 K u q F (R/g)²`` on errors, for two layers and scalar targets."""
-    u = net.direction.astype(np.float64)
-    g = float(np.diff(np.sort(a @ u)).min()) * (1 - 1e-6)
-    R = float((np.abs(a) @ np.abs(u)).max()) + g
-    q = net.roles[1].count("kink")
-    return 480.5 * net.roundings * UNIT_ROUNDOFF * q * float(np.abs(f).max()) * (R / g) ** 2
+    """Return the bound ``480.5 ν u c f_∞ (R/g)²`` on errors, for two layers and scalar targets."""
+    w = net.direction.astype(np.float64)
+    g = float(np.diff(np.sort(a @ w)).min()) * (1 - 1e-6)
+    R = float((np.abs(a) @ np.abs(w)).max()) + g
+    c = net.roles[1].count("kink")
+    return 480.5 * net.roundings * UNIT_ROUNDOFF * c * float(np.abs(f).max()) * (R / g) ** 2
 
 
 GROUPS = (((5, 7), None), ((9, 1, 4), None), ((6, 6, 6), (2, 5, 7)), ((10, 10, 10, 10), None))
@@ -250,14 +250,14 @@ def check_depth(seed: int) -> Evidence:
 
 
 def widths_by_formula(groups: tuple[int, ...], starts: tuple[int, ...], d: int) -> tuple[int, ...]:
-    """Return the widths of the proposition's table, with the best p and q for each group."""
+    """Return the widths of the proposition's table, with the best p and c for each group."""
     widths = [
         (layer <= starts[-1]) + d * (layer >= starts[0] + 2) for layer in range(1, starts[-1] + 2)
     ]
     for points, layer in zip(groups, starts, strict=True):
-        p, q = block_shape(points, d)
+        p, c = block_shape(points, d)
         widths[layer - 1] += 2 * p - 2 * (layer == starts[-1])
-        widths[layer] += d * q
+        widths[layer] += d * c
     return tuple(widths)
 
 
@@ -281,14 +281,14 @@ CARRIED = (
 
 @claim(
     "memorization-carry",
-    "scalar targets: one unit carries all, none at first, so the r_j are the construction's own",
+    "scalar targets: one unit carries all, none at first, so more are the construction's own",
     "certified",
     "Proved; errors are zero in rational arithmetic. Whether one is needed is open.",
     hypotheses=(
         "inputs are distinct",
         "d = 1, no ReLU on the output",
         "l_{j+1} ≥ l_j + 2",
-        "p_j q_j ≥ N_j, q_1 odd, q_j even for 1 < j < m",
+        "p_j c_j ≥ N_j, c_1 odd, c_j even for 1 < j < m",
     ),
     uses=("memorization-two-layers",),
     variant="without that unit in the layers l_j + 1, j > 1",
@@ -299,16 +299,16 @@ def check_carry(seed: int) -> Evidence:
     seen = Evidence()
     for number, (groups, starts) in enumerate(CARRIED):
         a, f = data(20 * seed + number, sum(groups), 1, 1)
-        x, f = np.sort(a[:, 0]), f[:, 0]
-        matrices, widths = one_carrier(x, f, groups, starts)
+        t, f = np.sort(a[:, 0]), f[:, 0]
+        matrices, widths = one_carrier(t, f, groups, starts)
         expected = [1] * (starts[-1] + 1)
         for j, (points, layer) in enumerate(zip(groups, starts, strict=True)):
-            p, q = parts(points, j, j == len(groups) - 1)
-            expected[layer - 1 : layer + 1] = 2 * p - 1, q + (j > 0)
-        wrong = (error(matrices, x[:, None], f[:, None]) != 0) | (widths != tuple(expected))
+            p, c = parts(points, j, j == len(groups) - 1)
+            expected[layer - 1 : layer + 1] = 2 * p - 1, c + (j > 0)
+        wrong = (error(matrices, t[:, None], f[:, None]) != 0) | (widths != tuple(expected))
         cut = list(matrices)
         for layer in starts[1:]:
             cut[layer] = cut[layer].copy()
             cut[layer][:, 1] = Fraction(0)
-        seen.add(len(f), wrong=wrong, refuted=error(tuple(cut), x[:, None], f[:, None]) > 0)
+        seen.add(len(f), wrong=wrong, refuted=error(tuple(cut), t[:, None], f[:, None]) > 0)
     return seen

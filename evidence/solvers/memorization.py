@@ -1,13 +1,13 @@
 r"""Points of zero training error, built and not trained: as many units as the root of the data.
 
-Inputs are projected on a line. There, with the points in order ``x_1 < x_2 < …``, a function that
-zigzags with slopes ±M passes through every target, one kink between two neighbours:
+Inputs are projected on a line. There, with the points in order ``t_1 < t_2 < …``, a function that
+zigzags with slopes ±s passes through every target, one kink between two neighbours:
 
-.. math:: \tau = \tfrac12 (x_i + x_{i+1}) + (f_{i+1} - f_i) / (2s), \quad s = \pm M.
+.. math:: \tau = \tfrac12 (t_i + t_{i+1}) \pm (f_{i+1} - f_i) / (2s).
 
-One hidden layer needs a unit for each kink. Two need fewer. Cut the line into p parts of q points.
-The second layer has q units for each output, the *kinks*, which compute ``σ(x − T_j(x))`` with
-``T_j`` the place of the part's j-th kink, constant on each part. These q functions are combinations
+One hidden layer needs a unit for each kink. Two need fewer. Cut the line into p parts of c points.
+The second layer has c units for each output, the *kinks*, which compute ``σ(t − T_j(t))`` with
+``T_j`` the place of the part's j-th kink, constant on each part. These c functions are combinations
 of the same units of the first layer: *ramps*, two for each gap between parts, which rise from 0 to
 1 between the neighbours there, and the *line* itself. With groups of data at several depths, one
 unit carries the line on and one for each output, the *sum*, what the groups before have added up.
@@ -45,7 +45,7 @@ class Memorizer:
         matrices: ``W_0, …, W_H`` of eq. (1), ``(n_i, n_{i+1})``, arrays of fractions.
         roles: for each hidden layer what its units are for: ``"one"``, ``"line"``, ``"sum"``,
             ``"ramp"`` or ``"kink"``.
-        direction: u, on which inputs are projected.
+        direction: w, on which inputs are projected.
     """
 
     matrices: tuple[np.ndarray, ...]
@@ -59,7 +59,7 @@ class Memorizer:
 
     @property
     def roundings(self) -> int:
-        """``K = Σ (n_i + 1)``, how often rounding can touch a term of the output in float64."""
+        """``ν = Σ (n_i + 1)``, how often rounding can touch a term of the output in float64."""
         return sum(len(matrix) + 1 for matrix in self.matrices)
 
     @property
@@ -76,7 +76,7 @@ class Memorizer:
     def error_bound(self, inputs: Tensor) -> Tensor:
         """Return how far outputs in float64 can be from the exact ones, ``(N,)`` or ``(N, d)``.
 
-        ``K u |W_H|ᵀ ⋯ |W_0|ᵀ |a|`` with K the `roundings`, u = 2⁻⁵³, and 0.1 % on top for terms
+        ``ν u |W_H|ᵀ ⋯ |W_0|ᵀ |a|`` with ν the `roundings`, u = 2⁻⁵³, and 0.1 % on top for terms
         of higher order and the rounding of the bound itself.
 
         Args:
@@ -108,11 +108,11 @@ def exact_outputs(
 
 
 def block_shape(points: int, outputs: int = 1) -> tuple[int, int]:
-    """Return p and q with ``p q ≥ N`` and ``2p + dq`` least: parts, and points in a part.
+    """Return p and c with ``p c ≥ N`` and ``2p + dc`` least: parts, and points in a part.
 
-    ``2p − 1 + dq ≤ 2 √(2dN) + d + 1``.
+    ``2p − 1 + dc ≤ 2 √(2dN) + d + 1``.
     """
-    choices = [(-(-points // q), q) for q in range(1, points + 1)]
+    choices = [(-(-points // c), c) for c in range(1, points + 1)]
     return min(choices, key=lambda shape: 2 * shape[0] + outputs * shape[1])
 
 
@@ -136,27 +136,28 @@ def memorize(
             1, 3, 5, … by default.
         widths: how many units, not counting the constant ones, each hidden layer may have; by
             default as many as make each block smallest.
-        direction: u, integers or fractions, on which the inputs are projected.
+        direction: w, integers or fractions, on which the inputs are projected.
 
     Raises:
         ValueError: for one input with two targets, a direction that does not separate the inputs,
             groups that don't add up, or widths that are too small.
     """
     a, f = _checked(inputs, targets)
-    u = separating_direction(a) if direction is None else as_fractions(np.asarray(direction))
-    t, f = _in_order(a, f, u)
-    least = (t[1:] - t[:-1]).min() if len(t) > 1 else Fraction(1)
-    x = t - (t[0] - least)  # positive, so that a ReLU hands it on
-    starts, ends = _layout(len(x), groups, first_layers)
+    w = separating_direction(a) if direction is None else as_fractions(np.asarray(direction))
+    along, f = _in_order(a, f, w)
+    least = (along[1:] - along[:-1]).min() if len(along) > 1 else Fraction(1)
+    t = along - (along[0] - least)  # positive, so that a ReLU hands it on
+    starts, ends = _layout(len(t), groups, first_layers)
     size = np.abs(f).max() or Fraction(1)
     blocks = {}
     for j, (layer, lo, hi) in enumerate(zip(starts, [0, *ends], ends, strict=False)):
-        q = _points_in_a_part(hi - lo, f.shape[1], widths, layer, j > 0, hi < len(x))
-        blocks[layer] = _block(x, f + 2 * size, lo, hi, q)
-    net = _assemble(blocks, u, least - t[0], size, f.shape[1])
+        c = _points_in_a_part(hi - lo, f.shape[1], widths, layer, j > 0, hi < len(t))
+        blocks[layer] = _block(t, f + 2 * size, lo, hi, c)
+    net = _assemble(blocks, w, least - along[0], size, f.shape[1])
     needed = [len(layer) - 1 for layer in net.roles]
     if widths is not None and (
-        len(widths) != len(needed) or any(w < n for w, n in zip(widths, needed, strict=True))
+        len(widths) != len(needed)
+        or any(width < n for width, n in zip(widths, needed, strict=True))
     ):
         raise ValueError(
             f"widths must leave room for {needed} units in {len(needed)} hidden layers, what is "
@@ -205,26 +206,26 @@ def separating_direction(inputs: ArrayLike, *, seed: int = 0, tries: int = 32) -
 
 
 def _projected(inputs: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """Return ``u · a`` exactly, ``(N,)``: in whole numbers over a common denominator, for speed."""
-    scale = lcm(*(x.denominator for x in inputs.flat))
-    whole = np.frompyfunc(lambda x: x.numerator * (scale // x.denominator), 1, 1)(inputs)
-    if all(x.denominator == 1 for x in direction):
-        direction = np.array([int(x) for x in direction], dtype=object)
+    """Return ``w · a`` exactly, ``(N,)``: in whole numbers over a common denominator, for speed."""
+    scale = lcm(*(t.denominator for t in inputs.flat))
+    whole = np.frompyfunc(lambda t: t.numerator * (scale // t.denominator), 1, 1)(inputs)
+    if all(t.denominator == 1 for t in direction):
+        direction = np.array([int(t) for t in direction], dtype=object)
     return as_fractions(whole @ direction) / scale
 
 
-def _in_order(a: np.ndarray, f: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _in_order(a: np.ndarray, f: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the inputs' places on the line, in order, and the targets in the same order."""
-    t = _projected(a, u)
-    order = np.argsort(t, kind="stable")
-    t, f = t[order], f[order]
-    if (same := np.flatnonzero(t[1:] == t[:-1])).size:
+    along = _projected(a, w)
+    order = np.argsort(along, kind="stable")
+    along, f = along[order], f[order]
+    if (same := np.flatnonzero(along[1:] == along[:-1])).size:
         first, second = a[order[same[0]]].tolist(), a[order[same[0] + 1]].tolist()
         raise ValueError(
             f"direction projects the distinct inputs {first} and {second} on one point: choose "
             "another, or none"
         )
-    return t, f
+    return along, f
 
 
 def _layout(
@@ -249,8 +250,8 @@ class _Block:
 
     Attributes:
         ramps: start and end of each ramp; with ``closed`` the last one ends the block's work.
-        kinks: ``τ``, one row of p places for each of the d q units.
-        slopes: ``±M, ±2M``, their outgoing weights.
+        kinks: ``τ``, one row of p places for each of the d c units.
+        slopes: ``±s, ±2s``, their outgoing weights.
         closed: whether points lie to the right of the group.
     """
 
@@ -260,35 +261,35 @@ class _Block:
     closed: bool
 
 
-def _block(x: np.ndarray, f: np.ndarray, lo: int, hi: int, q: int) -> _Block:
+def _block(t: np.ndarray, f: np.ndarray, lo: int, hi: int, c: int) -> _Block:
     """The block for the points lo, …, hi − 1 of all; targets f are positive."""
-    heads = list(range(lo, hi, q))
-    padded = np.concatenate([[Fraction(0)], x, [x[-1] + x[0]]])
+    heads = list(range(lo, hi, c))
+    padded = np.concatenate([[Fraction(0)], t, [t[-1] + t[0]]])
     gaps = padded[1:] - padded[:-1]  # gaps[i] lies before the point i
     rises = np.abs(np.diff(f, axis=0, prepend=f[:1] * 0)).max(1)
     rises[heads] = f[heads].max(1)
-    M = 2 * _power_of_two_above((rises[lo:hi] / gaps[lo:hi]).max())
-    closed = hi < len(x)
+    s = 2 * _power_of_two_above((rises[lo:hi] / gaps[lo:hi]).max())
+    closed = hi < len(t)
     seams = [*heads[1:], hi] if closed else heads[1:]
     ramps = [(padded[i] + gaps[i] / 4, padded[i + 1] - gaps[i] / 4) for i in seams]
     idle = padded[hi] + gaps[hi] / 4
-    kinks = np.full((f.shape[1], q, len(heads)), idle, dtype=object)
+    kinks = np.full((f.shape[1], c, len(heads)), idle, dtype=object)
     for i in range(lo, hi):
-        k, j = divmod(i - lo, q)
-        s = M if j % 2 else -M  # of the line through the point before
-        middle = (x[i - 1] + x[i]) / 2 + (f[i] - f[i - 1]) / (2 * s) if j else x[i] - f[i] / M
+        k, j = divmod(i - lo, c)
+        turn = s if j % 2 else -s  # of the line through the point before
+        middle = (t[i - 1] + t[i]) / 2 + (f[i] - f[i - 1]) / (2 * turn) if j else t[i] - f[i] / s
         kinks[:, j, k] = middle
-    slopes = [M, *(2 * M * (-1) ** j for j in range(1, q))]
+    slopes = [s, *(2 * s * (-1) ** j for j in range(1, c))]
     return _Block(ramps, kinks.reshape(-1, len(heads)), slopes, closed)
 
 
 def _assemble(
-    blocks: dict[int, _Block], u: np.ndarray, shift: Fraction, lift: Fraction, outputs: int
+    blocks: dict[int, _Block], w: np.ndarray, shift: Fraction, lift: Fraction, outputs: int
 ) -> Memorizer:
     """Write the units of each layer down, then their weights as matrices."""
     last = max(blocks)
     # The layer before: where the constant is, how the line is read off, and who adds to each sum.
-    one, line = len(u), {**dict(enumerate(u)), len(u): shift}
+    one, line = len(w), {**dict(enumerate(w)), len(w): shift}
     adders: list[dict[int, Fraction]] = [{} for _ in range(outputs)]
     layers: list[list[Unit]] = []
     for layer in range(1, last + 2):
@@ -306,14 +307,14 @@ def _assemble(
         if layer == min(blocks) + 1:  # keeps a sum positive where nothing was added yet
             adders = [{0: lift} for _ in range(outputs)]
         if (block := blocks.get(layer - 1)) is not None:
-            q = len(block.slopes)
+            c = len(block.slopes)
             for index, places in enumerate(block.kinks):
-                adders[index // q][len(units)] = block.slopes[index % q]
+                adders[index // c][len(units)] = block.slopes[index % c]
                 units.append(("kink", _kink(block, places, first_ramp)))
         layers.append(units)
         one, line = 0, {1: Fraction(1)}
     layers.append([("output", {**adder, 0: adder.get(0, 0) - 3 * lift}) for adder in adders])
-    matrices, rows = [], len(u) + 1
+    matrices, rows = [], len(w) + 1
     for units in layers:
         matrix = np.full((rows, len(units)), Fraction(0), dtype=object)
         for column, (_, incoming) in enumerate(units):
@@ -322,14 +323,14 @@ def _assemble(
         matrices.append(matrix)
         rows = len(units)
     roles = tuple(tuple(role for role, _ in units) for units in layers[:-1])
-    return Memorizer(tuple(matrices), roles, u)
+    return Memorizer(tuple(matrices), roles, w)
 
 
 def _kink(block: _Block, places: np.ndarray, first_ramp: int) -> dict[int, Fraction]:
-    """What a kink reads off the layer before: ``x − T(x)``, with T through the given places."""
+    """What a kink reads off the layer before: ``t − T(t)``, with T through the given places."""
     incoming = {0: -places[0], 1: Fraction(1)}
     for k, (start, end) in enumerate(block.ramps):
-        closing = block.closed and k == len(block.ramps) - 1  # from end on x − T is start − end
+        closing = block.closed and k == len(block.ramps) - 1  # from end on t − T is start − end
         rise = (2 * end - start if closing else places[k + 1]) - places[k]
         incoming[first_ramp + 2 * k] = -rise / (end - start)
         incoming[first_ramp + 2 * k + 1] = rise / (end - start) - closing
@@ -344,19 +345,19 @@ def _points_in_a_part(
     carries_sum: bool,
     carries_line: bool,
 ) -> int:
-    """Return q for a block, or a refusal if its two layers are too narrow for all its points."""
+    """Return c for a block, or a refusal if its two layers are too narrow for all its points."""
     if widths is None:
         return block_shape(points, outputs)[1]
     first, second = [*widths, 0, 0][layer - 1 : layer + 1]
     p = (first - 1 - outputs * carries_sum) // 2 + (not carries_line)
-    q = (second - carries_line - outputs * carries_sum) // outputs
-    if p < 1 or q < 1 or p * q < points:
+    c = (second - carries_line - outputs * carries_sum) // outputs
+    if p < 1 or c < 1 or p * c < points:
         raise ValueError(
             f"widths {tuple(widths)} are too small: with layers {layer} and {layer + 1} of "
-            f"{first} and {second} units the construction fits {max(p, 0) * max(q, 0)} points, "
+            f"{first} and {second} units the construction fits {max(p, 0) * max(c, 0)} points, "
             f"not {points}; give them more units"
         )
-    return min(q, points)
+    return min(c, points)
 
 
 def _checked(inputs: ArrayLike, targets: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
