@@ -101,7 +101,7 @@ FALSIFIED = {
         "review-point-2 has no answer",
     ),
     "an answer misspelt": (
-        r"(\(response-square\).*?)`reviews-square`",
+        r"(\(response-square\).*?)`nearly-convex-square`",
         r"\1`reviews-sqare`",
         "response-square: there is no reviews-sqare",
     ),
