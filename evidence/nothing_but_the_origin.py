@@ -6,14 +6,12 @@ W of the loss frozen at those switches: that is how its elements are computed he
 boundaries too. Norms and their products are computed once more in NumPy (`norms_in_numpy`).
 """
 
-from functools import lru_cache
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from evidence.claims import Evidence, claim
-from evidence.instances import WIDTHS, problem_stack, random_stack
+from evidence.instances import WIDTHS, random_stack
 from evidence.measures import (
     ROUNDING,
     SETS,
@@ -26,6 +24,7 @@ from evidence.solvers.clarke import (
     DECAY,
     aligned,
     clarke_points,
+    descents,
     mean_product,
     mean_square_output,
     outward,
@@ -33,7 +32,6 @@ from evidence.solvers.clarke import (
 )
 from pscore.certificate import certify
 from pscore.curvature import flatten
-from pscore.descent import descend
 from pscore.instance import Instance
 from pscore.loss import gradient, regularized_loss, squared_norm
 from pscore.network import ReLUNetwork
@@ -255,26 +253,6 @@ def check_sets(seed: int) -> Evidence:
         kappa = DECAY - torch.as_tensor(certificates["paper"].margin)
         seen.add(refuted=kappa < 1.01 * H * (H + 1) * DECAY, ratio=DECAY / kappa)
     return seen
-
-
-@lru_cache(maxsize=8)
-def descents(seed: int) -> tuple[tuple[Instance, float], ...]:
-    """Run gradient descent from random starts, and return where it ends, with each λ.
-
-    H = 1, 2, 3; N = 3; weight decays at which some problems keep a non-zero minimum and some
-    don't. Eight starts for each of ten problems.
-    """
-    ends = []
-    for widths in WIDTHS.values():
-        network = ReLUNetwork(widths, output_relu=False)
-        _, W, a, f = problem_stack(network, seed, 3, 80)
-        a, f = (x[::8].repeat_interleave(8, 0) / 2 for x in (a, f))
-        starts = Instance(network, tuple(0.7 * w for w in W), a, f)
-        for weight_decay in (0.06, 0.25, 1.0):
-            _, states = descend(*starts, weight_decay=weight_decay, learning_rate=0.2, steps=600)
-            *_, last = states
-            ends.append((starts.at(last.W), weight_decay))
-    return tuple(ends)
 
 
 @claim(

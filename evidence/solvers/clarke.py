@@ -14,6 +14,7 @@ from torch import Tensor
 from evidence.instances import WIDTHS, on_boundaries, problem_stack, random_stack
 from evidence.solvers.critical import critical_points, downhill
 from pscore.curvature import flatten
+from pscore.descent import descend
 from pscore.instance import Instance
 from pscore.loss import gradient
 from pscore.network import ReLUNetwork, Switches
@@ -166,3 +167,23 @@ def aligned(H: int, seed: int, count: int = 60) -> Instance:
     W = tuple(size * u[:, :, None] * v[:, None] for u, v in zip(rays, rays[1:], strict=False))
     a = positive(3, 1) * rays[0][:, None]
     return Instance(network, W, a, network(W, a) + positive(3))
+
+
+@lru_cache(maxsize=8)
+def descents(seed: int) -> tuple[tuple[Instance, float], ...]:
+    """Run gradient descent from random starts, and return where it ends, with each λ.
+
+    H = 1, 2, 3; N = 3; weight decays at which some problems keep a non-zero minimum and some
+    don't. Eight starts for each of ten problems.
+    """
+    ends = []
+    for widths in WIDTHS.values():
+        network = ReLUNetwork(widths, output_relu=False)
+        _, W, a, f = problem_stack(network, seed, 3, 80)
+        a, f = (x[::8].repeat_interleave(8, 0) / 2 for x in (a, f))
+        starts = Instance(network, tuple(0.7 * w for w in W), a, f)
+        for weight_decay in (0.06, 0.25, 1.0):
+            _, states = descend(*starts, weight_decay=weight_decay, learning_rate=0.2, steps=600)
+            *_, last = states
+            ends.append((starts.at(last.W), weight_decay))
+    return tuple(ends)
