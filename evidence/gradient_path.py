@@ -257,7 +257,7 @@ def check_two_backpropagations(seed: int) -> Evidence:
         for k, (output_relu, slope) in enumerate([(False, 0.0), (True, 0.0), (False, 0.1)]):
             at = random_start(1000 * seed + k, widths, output_relu, slope)
             g = flatten(gradient(*at, decay))
-            left, u = (2 * g @ frozen_hessian(*at, decay) @ g).item(), (g @ g).item()
+            left, square = (2 * g @ frozen_hessian(*at, decay) @ g).item(), (g @ g).item()
             model = module_of(at)
             right = two_backpropagations(model, at.a, at.f, decay).item()
             error = (model(at.a).squeeze(-1) - at.f).square().mean() / 2
@@ -266,7 +266,7 @@ def check_two_backpropagations(seed: int) -> Evidence:
             seen.add(
                 1,
                 wrong=not all(math.isclose(left, x, rel_tol=1e-9, abs_tol=1e-9) for x in others),
-                refuted=not math.isclose(left - 2 * decay * u, right, rel_tol=1e-3),
+                refuted=not math.isclose(left - 2 * decay * square, right, rel_tol=1e-3),
             )
     return seen
 
@@ -334,8 +334,8 @@ def check_decay(seed: int) -> Evidence:
     for path in (quadratic(seed), *paths(seed)):
         for stretch in path.stretches:
             s, C = path.sample(stretch, 60), least_curvature(path, stretch)
-            t, u = s.time - stretch.start, s.squared_gradient_norm
-            decayed, faster = (u / u[0] * (c * t).exp() for c in (C, C + 0.01 * abs(C)))
+            t, square = s.time - stretch.start, s.squared_gradient_norm
+            decayed, faster = (square / square[0] * (c * t).exp() for c in (C, C + 0.01 * abs(C)))
             lasts = stretch.end - stretch.start >= 1e-6
             seen.add(
                 lasts,
@@ -347,12 +347,12 @@ def check_decay(seed: int) -> Evidence:
 
 
 class Budget(NamedTuple):
-    """Where the change of ``u = ‖∇ℓ_λ‖²`` along a path came from.
+    """Where the change of ``‖g‖² = ‖∇ℓ_λ‖²`` along a path came from.
 
     Attributes:
-        change: u at the end minus u at the start.
+        change: ``‖g‖²`` at the end minus that at the start.
         smooth: minus the integral of ``2 g^T H g``, what automatic differentiation sees.
-        jumps: u after minus u before, one for each kink crossed.
+        jumps: ``‖g‖²`` after minus before, one for each kink crossed.
     """
 
     change: float
@@ -393,11 +393,11 @@ def changed(old: Stretch, new: Stretch) -> list[Switch]:
 
 
 def predicted_jump(path: Path, k: int, only_first: bool = False) -> float:
-    """The jump of ``‖∇ℓ_λ‖²`` at the k-th crossing, ``−Σ s c (ζ⁻ + ζ⁺)`` over the switches.
+    """The jump of ``‖∇ℓ_λ‖²`` at the k-th crossing, ``−Σ s c (ż⁻ + ż⁺)`` over the switches.
 
     s is the change of the switch; c is the mean's share of the error that reaches the unit,
     ``e_i · ∂y_i/∂x / N``, by automatic differentiation of the one data point's output, with the
-    old switches above; ζ are one-sided differences of the unit's input along the path, with the
+    old switches above; ż are one-sided differences of the unit's input along the path, with the
     new switches below. No gradient of the loss is used.
     """
     (network, _, a, f), crossing = path.start, path.crossings[k]
@@ -499,16 +499,16 @@ def check_kinks(seed: int) -> Evidence:
     return seen
 
 
-def time_to_the_boundary(p: float, q: float, weight_decay: float) -> float:
-    """When the path from (p, q) of `flow-ends` reaches w = 0, from one equation in one unknown.
+def time_to_the_boundary(b: float, c: float, weight_decay: float) -> float:
+    """When the path from (b, c) of `flow-ends` reaches w = 0, from one equation in one unknown.
 
-    ``dt/ds = −1/(1 + ½ (q² − p²) e^{−2λt} sinh 2s)``, from ``s = artanh(p/q)``, t = 0, to s = 0.
+    ``dt/ds = −1/(1 + ½ (c² − b²) e^{−2λt} sinh 2s)``, from ``s = artanh(b/c)``, t = 0, to s = 0.
     """
 
     def slope(s: float, t: np.ndarray) -> np.ndarray:
-        return -1 / (1 + (q * q - p * p) / 2 * np.exp(-2 * weight_decay * t) * math.sinh(2 * s))
+        return -1 / (1 + (c * c - b * b) / 2 * np.exp(-2 * weight_decay * t) * math.sinh(2 * s))
 
-    solved = solve_ivp(slope, (math.atanh(p / q), 0.0), [0.0], rtol=1e-12, atol=1e-13)
+    solved = solve_ivp(slope, (math.atanh(b / c), 0.0), [0.0], rtol=1e-12, atol=1e-13)
     return float(solved.y[0, -1])
 
 
@@ -542,7 +542,7 @@ def slopes_away(path: Path, k: int) -> tuple[float, float]:
     "Proved; with a path whose end is known, and the units that die as a case.",
     hypotheses=("a path that ends at a boundary",),
     variant="the same of every boundary that a path meets; the path of the example ends after "
-    "the time artanh(p/q)",
+    "the time artanh(b/c)",
     least=6,
 )
 def check_ends(seed: int) -> Evidence:
@@ -563,12 +563,12 @@ def check_ends(seed: int) -> Evidence:
             wrong = not (back > 1e-7 and held and stays)
             seen.add(ends, wrong=wrong, refuted=(not ends and not stays, False))
     draw = torch_generator(seed, "data")
-    for k, u in enumerate(uniform(draw, 6, 3).tolist()):
-        q = 0.2 + 1.5 * u[0]
-        p, decay = q * (0.1 + 0.8 * u[1]), 0.0 if k < 2 else u[2]
-        path = dying_path(p, q, decay, units=1 + k % 3, output_relu=k % 2 == 1)
-        t, bound = time_to_the_boundary(p, q, decay), math.atanh(p / q)
-        v = math.exp(-decay * t) * math.sqrt(q * q - p * p)
+    for k, x in enumerate(uniform(draw, 6, 3).tolist()):
+        c = 0.2 + 1.5 * x[0]
+        b, decay = c * (0.1 + 0.8 * x[1]), 0.0 if k < 2 else x[2]
+        path = dying_path(b, c, decay, units=1 + k % 3, output_relu=k % 2 == 1)
+        t, bound = time_to_the_boundary(b, c, decay), math.atanh(b / c)
+        v = math.exp(-decay * t) * math.sqrt(c * c - b * b)
         end = path.crossings[-1]
         found = end.time, end.weights[path.start.network.widths[1]].item()
         wrong = path.ended != "resting" or not np.allclose(found, (t, v), rtol=0, atol=1e-8)
@@ -577,14 +577,14 @@ def check_ends(seed: int) -> Evidence:
 
 
 def dying_path(
-    p: float, q: float, weight_decay: float, units: int = 1, output_relu: bool = False
+    b: float, c: float, weight_decay: float, units: int = 1, output_relu: bool = False
 ) -> Path:
-    """Follow (15) from ``w_1 = p``, ``v_1 = q`` with a = 1, f = −1; all other units are off."""
+    """Follow (15) from ``w_1 = b``, ``v_1 = c`` with a = 1, f = −1; all other units are off."""
     network = ReLUNetwork((1, units, 1), output_relu)
     idle = units - 1
-    W = ([[p] + [-0.5] * idle], [[q]] + [[0.0]] * idle)
+    W = ([[b] + [-0.5] * idle], [[c]] + [[0.0]] * idle)
     at = Instance(network, W, [[1.0]], [-1.0])
-    return gradient_flow(at, weight_decay=weight_decay, duration=2 * math.atanh(p / q))
+    return gradient_flow(at, weight_decay=weight_decay, duration=2 * math.atanh(b / c))
 
 
 @claim(

@@ -128,7 +128,7 @@ def way_down(stack: Instance, weight_decay: float) -> tuple[Tensor, Tensor]:
 
 @claim(
     "larger-regions-saddle",
-    "x²y² is the loss on a basin: good, and nowhere convex",
+    "w²v² is the loss on a basin: good, and nowhere convex",
     "certified",
     "Proved; determinants checked in rational numbers.",
     hypotheses=("width one", "one data point a = 1, f = 0", "w > 0", "for ℓ_λ: |v| = w"),
@@ -137,7 +137,7 @@ def way_down(stack: Instance, weight_decay: float) -> tuple[Tensor, Tensor]:
     least=60,
 )
 def check_saddle(seed: int) -> Evidence:
-    """Check in rational numbers that x²y² is a basin's loss, and how curved ``ℓ_λ`` is there.
+    """Check in rational numbers that w²v² is a basin's loss, and how curved ``ℓ_λ`` is there.
 
     For w > 0, ``ℓ = v²w²/2``. Its Hessian's determinant, by differences of exact values, is
     ``−3v²w²``, and that of ``ℓ_λ`` on |v| = w = s is ``(λ + 3s²)(λ − s²)``, negative exactly

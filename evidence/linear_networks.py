@@ -270,15 +270,15 @@ def check_outward_inside(seed: int) -> Evidence:
     "Switches interfere with the rotation",
     "certified",
     "Proved by an example in closed form, with and without switches; the paper's remark.",
-    hypotheses=("H = 1, two units, a = 1, W_0 = (p, −q), W_1 = (s, s')", "the second unit is off"),
+    hypotheses=("H = 1, two units, a = 1, W_0 = (b, −b'), W_1 = (c, c')", "the second unit is off"),
     variant="a rotation keeps the output of the ReLU network too; the second unit counts",
     least=100,
 )
 def check_switches_interfere(seed: int) -> Evidence:
     """The paper's remark: in a ReLU network a rotation of hidden units changes the output.
 
-    The networks' own outputs after a rotation, against ``(p cos t + q sin t)(s cos t − s' sin t)``
-    with ReLUs, and against ``p s − q s'`` without.
+    The networks' own outputs after a rotation, against ``(b cos t + b' sin t)(c cos t − c' sin t)``
+    with ReLUs, and against ``b c − b' c'`` without.
     """
     draw, seen = torch_generator(seed, "data"), Evidence()
     curved, straight = ReLUNetwork((1, 2, 1), output_relu=False), linear_network((1, 2, 1))

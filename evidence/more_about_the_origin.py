@@ -22,7 +22,7 @@ _CRITICAL = ("λ > 0", "slopes between −1 and 1", "W ≠ 0 with 0 in Clarke's 
 
 @claim(
     "origin-values",
-    "ℓ_λ = ℓ(0) − mean‖y‖²/2 + (H−1)λρ²/2 at critical points",
+    "ℓ_λ = ℓ(0) − mean‖y‖²/2 + (H−1)λχ²/2 at critical points",
     "certified",
     "Proved; at H = 1 zero is a global minimiser exactly if nothing else is critical.",
     hypotheses=_CRITICAL,
@@ -31,7 +31,7 @@ _CRITICAL = ("λ > 0", "slopes between −1 and 1", "W ≠ 0 with 0 in Clarke's 
     least=330,
 )
 def check_values(seed: int) -> Evidence:
-    """Check ``ℓ_λ(W) = ℓ(0) − mean‖y‖²/2 + (H−1)λρ²/2`` at critical points.
+    """Check ``ℓ_λ(W) = ℓ(0) − mean‖y‖²/2 + (H−1)λχ²/2`` at critical points.
 
     At H = 1 the last term is 0, and the variant is the claim.
     """
@@ -145,14 +145,14 @@ def two_groups(problem: Biased, vector: Tensor) -> Tensor:
     return X
 
 
-def biased_critical(a: float, rho: float, weight_decay: float) -> tuple[Biased, Tensor]:
-    """H = 1, one unit, one data point: a critical point with ``‖W_1‖ = ‖(W_0, b_0)‖ = ρ``."""
+def biased_critical(a: float, norm: float, weight_decay: float) -> tuple[Biased, Tensor]:
+    """H = 1, one unit, one data point: a critical point with ``‖W_1‖ = ‖(W_0, b_0)‖ = χ``."""
     length = math.hypot(a, 1.0)
     e = -weight_decay / length
     constant = -e / weight_decay
-    y = rho**2 * length + constant
+    y = norm**2 * length + constant
     one = torch.ones(1, dtype=torch.float64)
-    vector = torch.tensor([rho * a / length, rho / length, rho, constant], dtype=torch.float64)
+    vector = torch.tensor([norm * a / length, norm / length, norm, constant], dtype=torch.float64)
     return Biased((1, 1, 1), a * one[:, None], (y - e) * one, weight_decay), vector
 
 

@@ -97,9 +97,9 @@ def directions(at: Instance, seed: int) -> Tensor:
     return u / u.norm(dim=-1, keepdim=True)
 
 
-def pulled_back(J: Tensor, F: Tensor) -> Tensor:
-    """Return the shortest vectors that J takes as near to F as it can, ``(T, m)``."""
-    return (torch.linalg.pinv(J, rtol=SMALL) @ F.unsqueeze(-1)).squeeze(-1)
+def pulled_back(J: Tensor, e: Tensor) -> Tensor:
+    """Return the shortest vectors that J takes as near to e as it can, ``(T, m)``."""
+    return (torch.linalg.pinv(J, rtol=SMALL) @ e.unsqueeze(-1)).squeeze(-1)
 
 
 def odd(at: Instance) -> Tensor:
@@ -109,8 +109,8 @@ def odd(at: Instance) -> Tensor:
 
 def turn_odd(at: Instance, distance: Tensor, u: Tensor, times: int) -> Tensor:
     """Turn the odd directions, of the kernel, by what a descent would correct of them, or twice."""
-    F = at_distance(at, distance, u).residuals()
-    turned = u - times * pulled_back(frozen_jacobian(*at[:3]), F) / distance.unsqueeze(-1)
+    e = at_distance(at, distance, u).residuals()
+    turned = u - times * pulled_back(frozen_jacobian(*at[:3]), e) / distance.unsqueeze(-1)
     return torch.where(odd(at), turned / turned.norm(dim=-1, keepdim=True), u)
 
 
@@ -363,10 +363,10 @@ def check_epoch(seed: int, count: int = 300) -> Evidence:
         B = draw.normal(size=(n, 5, size)) * draw.uniform(0.1, 1, size=(n, 1, 1))
         A = B @ B.transpose(0, 2, 1)
         A /= np.maximum(np.linalg.norm(A, 2, axis=(1, 2)), draw.uniform(0.2, 1.0))[:, None, None]
-        x = first = draw.normal(size=5)
+        delta = first = draw.normal(size=5)
         for matrix in A:
-            x = x - matrix @ x
-        lost, all_of_it = first @ first - x @ x, first @ A.sum(0) @ first
+            delta = delta - matrix @ delta
+        lost, all_of_it = first @ first - delta @ delta, first @ A.sum(0) @ first
         lost += 1e-12 * first @ first  # rounding of the difference
         ratio = 2 / (n * (n + 1)) * all_of_it / lost
         seen.add(1, wrong=ratio > 1, refuted=all_of_it > lost, ratio=ratio)
@@ -394,7 +394,7 @@ def near_points(seed: int, count: int) -> Iterator[tuple[Instance, int]]:
         "training error 0 at W*",
         "scalar output",
         "B divides N",
-        "x ≤ 1",
+        "ξ ≤ 1",
         "2ε < ρ_s",
         "η ≤ B / max |J_B|²",
     ),
@@ -416,9 +416,9 @@ def check_sgd(seed: int, count: int = 8) -> Evidence:
         n = points // batch_size
         distance = 0.5 * consts.reach(n)
         start = at_distance(at, distance, turn_odd(at, distance, directions(at, seed), times=2))
-        q = least / (batch * n * (n + 1))  # for the step B / max |J_B|²
-        x = 8 * largest.sqrt() * K * n**2 * (n + 1) * distance / least
-        epochs = torch.ceil((1 / x).log() / q)
+        zeta = least / (batch * n * (n + 1))  # for the step B / max |J_B|²
+        xi = 8 * largest.sqrt() * K * n**2 * (n + 1) * distance / least
+        epochs = torch.ceil((1 / xi).log() / zeta)
         usable, epochs = epochs <= 400, epochs.clamp(max=400).long()
         loss, far = descent(start, at, batch_size / batch, batch_size, int(epochs.max()))
         end, ending = (record.gather(0, epochs[None])[0] for record in (loss, far))
@@ -428,7 +428,7 @@ def check_sgd(seed: int, count: int = 8) -> Evidence:
             [
                 loss[0] / (0.57 * largest * distance**2 / points),
                 end / (low * distance**4 / points),
-                (far * on_the_way).amax(0) / (distance * (1 + x * (1 - x.log()))),
+                (far * on_the_way).amax(0) / (distance * (1 + xi * (1 - xi.log()))),
             ]
         ).amax(0)
         farther = usable & (ending > distance * (1 + 1e-11))
@@ -464,7 +464,7 @@ POINT_LOSSES = (
     hypotheses=(
         "error 0 at W*, scalar output, B divides N",
         "|g_i''(f_i + t) − γ_i| ≤ τ|t| for |t| ≤ t_0, γ_i > 0",
-        "x ≤ 1",
+        "ξ ≤ 1",
         "2ε < ρ_s and 17|J|ε ≤ 8 t_0",
         "η ≤ B / max |Γ^½ J_B|²",
     ),
@@ -492,8 +492,8 @@ def check_losses(seed: int, count: int = 8) -> Evidence:
         L = top * K + 0.5 * top * loss.bend * largest**2
         per_distance = 8 * largest * L * n**2 * (n + 1) / least
         distance = 0.5 * torch.stack([radius / 2, 1 / per_distance, 0.8 / 17 / largest]).amin(0)
-        x, q = per_distance * distance, least / (batch * n * (n + 1))
-        epochs = torch.ceil((1 / x).log() / q)
+        xi, zeta = per_distance * distance, least / (batch * n * (n + 1))
+        epochs = torch.ceil((1 / xi).log() / zeta)
         usable, epochs = epochs <= 400, epochs.clamp(max=400).long()
         steepest = torch.linalg.svd(weighted)[2][:, 0]
         overshoot = turn_odd(at, distance, directions(at, seed), times=2)
@@ -507,7 +507,7 @@ def check_losses(seed: int, count: int = 8) -> Evidence:
                 risk[0] / (0.57 * top * largest**2 * distance**2 / N),
                 risk.gather(0, epochs[None])[0] / (2.2 * top * C**2 * distance**4 / N),
                 (far * (torch.arange(len(far))[:, None] <= epochs)).amax(0)
-                / (distance * (1 + x * (1 - x.log()))),
+                / (distance * (1 + xi * (1 - xi.log()))),
             ]
         ).amax(0)
         plain = risk[0] > 0.57 * largest**2 * distance**2 / N
@@ -547,12 +547,12 @@ def descent_on(
     "where J has full row rank, gradient descent converges to error 0 at a linear rate",
     "certified",
     "Proved, with constants; the risk compared with its bound at every step.",
-    hypotheses=("rank J = N", "ε + 4|F_0|/σ < min(ρ_s, σ/2K)", "η ≤ N/(3|J|²)"),
+    hypotheses=("rank J = N", "ε + 4|e_0|/σ < min(ρ_s, σ/2K)", "η ≤ N/(3|J|²)"),
     variant="the same rate, with the least positive singular value, whatever the rank of J",
     least=18,
 )
 def check_exact(seed: int, count: int = 8, steps: int = 100) -> Evidence:
-    """Compare the risk with its geometric bound at every step, and the way with ``4|F_0|/σ``.
+    """Compare the risk with its geometric bound at every step, and the way with ``4|e_0|/σ``.
 
     Only while the risk is far above rounding. The variant is tried at copies, in the kernel of J.
     """
@@ -593,14 +593,14 @@ def against_geometric(
         "rank J(V) constant for |V − W*| < ρ ≤ min(ρ_s, σ/2K)",
         "B divides N",
         "η ≤ 4B/(9|J|²)",
-        "ε ≤ qρ/10 and ε ≤ σ²/(96 n²(n+1)|J|K)",
+        "ε ≤ ζρ/10 and ε ≤ σ²/(96 n²(n+1)|J|K)",
     ),
     uses=("near-memorization-epoch", "near-memorization-generic"),
     variant="the same where the rank drops at W*, at copies",
     least=35,
 )
 def check_shuffled(seed: int, count: int = 8, epochs: int = 60) -> Evidence:
-    """Compare the risk with its bound after every epoch, and the way with 5ε/q.
+    """Compare the risk with its bound after every epoch, and the way with 5ε/ζ.
 
     Teachers, some with more data than J has rank, and fits of targets at random, with one, two and
     four batches. The variant is tried at copies, in the kernel of J, for as many epochs as refute
@@ -626,17 +626,17 @@ def against_linear(
     points = at.a.shape[-2]
     n, norm, sigma = points // batch_size, largest.sqrt(), least.sqrt()
     rate = 4 * batch_size / (9 * largest)
-    q = rate * least / (4 * batch_size * n * (n + 1))
+    zeta = rate * least / (4 * batch_size * n * (n + 1))
     room = torch.minimum(radius, sigma / (2 * K))
-    distance = torch.minimum(q * room / 10, least / (96 * n**2 * (n + 1) * norm * K))
+    distance = torch.minimum(zeta * room / 10, least / (96 * n**2 * (n + 1) * norm * K))
     start = at_distance(at, distance, u)
     loss, far = descent(start, start, rate, batch_size, epochs)
     E = torch.arange(epochs + 1)[:, None]
-    bound = 9 * largest / (8 * points) * (1 - q / 2) ** (2 * E) * distance**2
+    bound = 9 * largest / (8 * points) * (1 - zeta / 2) ** (2 * E) * distance**2
     above = torch.where(loss > 1e-28, loss / bound, 0.0).amax(0)
     around = at_distance(at, 0.9 * room, directions(at, seed + 1))
     same = rank_at(frozen_jacobian(*around[:3]), consts) == rank
-    return torch.maximum(above, far.amax(0) * q / (5 * distance)), same
+    return torch.maximum(above, far.amax(0) * zeta / (5 * distance)), same
 
 
 @claim(
@@ -644,13 +644,13 @@ def against_linear(
     "near almost every zero-error point no exponent is special: the risk goes to 0",
     "certified",
     "Proved; the ratio of gradient and error compared with σ.",
-    hypotheses=("rank J constant near W*", "F(W) ≠ 0"),
+    hypotheses=("rank J constant near W*", "e(W) ≠ 0"),
     uses=("near-memorization-exact",),
-    variant="|JᵀF| ≥ 0.9 σ |F| also where the rank of J drops at W*, at copies",
+    variant="|Jᵀe| ≥ 0.9 σ |e| also where the rank of J drops at W*, at copies",
     least=30,
 )
 def check_generic(seed: int, count: int = 10) -> Evidence:
-    """Compare ``|JᵀF| / |F|`` near teachers with σ, in the kernel's directions and others.
+    """Compare ``|Jᵀe| / |e|`` near teachers with σ, in the kernel's directions and others.
 
     More data than J has rank, in half of the cases; and the rank of J at points around. An instance
     counts if the error is far above rounding.
@@ -664,9 +664,9 @@ def check_generic(seed: int, count: int = 10) -> Evidence:
         nearby = at_distance(
             at, distance, turn_odd(at, distance, u, times=1) if at is copies else u
         )
-        J, F = frozen_jacobian(*nearby[:3]), nearby.residuals().flatten(1)
-        ratio = 0.9 * sigma * F.norm(dim=-1) / (J.mT @ F.unsqueeze(-1)).squeeze(-1).norm(dim=-1)
-        far = F.norm(dim=-1) > 1e-12
+        J, e = frozen_jacobian(*nearby[:3]), nearby.residuals().flatten(1)
+        ratio = 0.9 * sigma * e.norm(dim=-1) / (J.mT @ e.unsqueeze(-1)).squeeze(-1).norm(dim=-1)
+        far = e.norm(dim=-1) > 1e-12
         if at is copies:
             seen.add(refuted=(ratio > 1) & far)
         else:
@@ -684,7 +684,7 @@ def rank_at(J: Tensor, consts: Constants) -> Tensor:
     "where second-order terms leave the range of J, the risk stays of order ε⁴ for c/ε² steps",
     "certified",
     "Proved for any order of the batches, with constants; shuffled descents at copied units.",
-    hypotheses=("those of the proposition on SGD", "u in the kernel of J", "x ≤ q_0/(16K)"),
+    hypotheses=("those of the proposition on SGD", "u in the kernel of J", "ξ ≤ c_0/(16K)"),
     uses=("near-memorization-sgd",),
     variant="the risk stays wherever second-order terms are not zero, at teachers",
     least=20,
@@ -692,7 +692,7 @@ def rank_at(J: Tensor, consts: Constants) -> Tensor:
 def check_stall(seed: int, count: int = 24) -> Evidence:
     """Follow shuffled SGD at copies for the steps that the proposition gives, 1500 at most.
 
-    q_0 is measured from the outputs at the start, projected on the left kernel of J; for the
+    c_0 is measured from the outputs at the start, projected on the left kernel of J; for the
     variant, at teachers, without the projection. The risk has to stay between its two bounds.
     """
     seen = Evidence()
@@ -705,20 +705,20 @@ def check_stall(seed: int, count: int = 24) -> Evidence:
         n, project = points // batch_size, every is copies
         J = frozen_jacobian(*at[:3])
         per_distance = 8 * norm * K * n**2 * (n + 1) / least
-        # q_0 hardly depends on ε, as F is of second order: from it the largest ε allowed
+        # c_0 hardly depends on ε, as e is of second order: from it the largest ε allowed
         near = 0.01 * torch.minimum(radius, 1 / per_distance)
-        q = _left_of_range(at_distance(at, near, u), J, project) / near**2
-        distance = 0.9 * torch.minimum(radius / 2, q / (16 * K) / per_distance)
+        level = _left_of_range(at_distance(at, near, u), J, project) / near**2
+        distance = 0.9 * torch.minimum(radius / 2, level / (16 * K) / per_distance)
         start = at_distance(at, distance, u)
-        q = _left_of_range(start, J, project) / distance**2
-        met = per_distance * distance <= q / (16 * K)
+        level = _left_of_range(start, J, project) / distance**2
+        met = per_distance * distance <= level / (16 * K)
         rate, C = batch_size / batch, 2 * K * (1 + norm * per_distance / K)
-        steps = q * batch_size / (16 * rate * K**2 * C * distance**2)
+        steps = level * batch_size / (16 * rate * K**2 * C * distance**2)
         epochs = (steps / n).floor().clamp(max=1500 // n).long()
         loss, _ = descent(start, at, rate, batch_size, int(epochs.max()))
         within = torch.arange(len(loss))[:, None] <= epochs
         lowest = torch.where(within, loss, torch.inf).amin(0)
-        ratio = q**2 * distance**4 / (8 * points) / lowest
+        ratio = level**2 * distance**4 / (8 * points) / lowest
         high = (torch.where(within, loss, 0.0) > C**2 * distance**4 / (2 * points)).any(0)
         if project:
             seen.add(met, wrong=(ratio > 1) | high, ratio=ratio)
@@ -728,9 +728,9 @@ def check_stall(seed: int, count: int = 24) -> Evidence:
 
 
 def _left_of_range(at: Instance, J: Tensor, project: bool) -> Tensor:
-    """Return ``|ΠF|``, with Π on the left kernel of J, or ``|F|`` without the projection."""
-    F = at.residuals()
-    kept = F - (J @ pulled_back(J, F).unsqueeze(-1)).squeeze(-1) if project else F
+    """Return ``|Πe|``, with Π on the left kernel of J, or ``|e|`` without the projection."""
+    e = at.residuals()
+    kept = e - (J @ pulled_back(J, e).unsqueeze(-1)).squeeze(-1) if project else e
     return kept.norm(dim=-1)
 
 
@@ -756,9 +756,9 @@ def check_path(seed: int, count: int = 20) -> Evidence:
         consts = constants(at)
         distance = 0.3 * torch.minimum(consts.radius, consts.least.sqrt() / consts.lipschitz)
         nearby = at_distance(at, distance, directions(at, seed))
-        J, F = frozen_jacobian(*nearby[:3]), nearby.residuals().flatten(1)
+        J, e = frozen_jacobian(*nearby[:3]), nearby.residuals().flatten(1)
         least = torch.linalg.svdvals(J).gather(1, (consts.rank - 1)[:, None])[:, 0]
-        bound = (least.square() - consts.lipschitz * F.norm(dim=-1)) / points
+        bound = (least.square() - consts.lipschitz * e.norm(dim=-1)) / points
         H, g = frozen_hessian(*nearby), flatten(gradient(*nearby))
         along = curvature_along(g, torch.einsum("tpq,tq->tp", H, g)) / 2
         use = (bound > 0) & (rank_at(J, consts) == consts.rank)

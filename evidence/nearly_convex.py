@@ -34,7 +34,7 @@ def derivatives(f: Scalar, z: Tensor) -> tuple[Tensor, Tensor]:
     return vmap(grad(f))(z), vmap(jacrev(grad(f)))(z)
 
 
-# ---- f(x, y) = x²y², in fractions ----------------------------------------------------------------
+# ---- f(w, v) = w²v², in fractions ----------------------------------------------------------------
 
 Pair = tuple[Fraction, Fraction]
 
@@ -42,9 +42,9 @@ Pair = tuple[Fraction, Fraction]
 UNITS: tuple[Pair, Pair] = (Fraction(1), Fraction(0)), (Fraction(0), Fraction(1))
 
 
-def square(x: Fraction, y: Fraction) -> Fraction:
-    """Return ``x² y²``, the response's example."""
-    return x * x * y * y
+def square(w: Fraction, v: Fraction) -> Fraction:
+    """Return ``w² v²``, the response's example."""
+    return w * w * v * v
 
 
 def along(f: Callable[[Fraction, Fraction], Fraction], at: Pair, X: Pair) -> Pair:
@@ -65,7 +65,7 @@ def hessian_determinant(f: Callable[[Fraction, Fraction], Fraction], at: Pair) -
 
 @claim(
     "nearly-convex-square",
-    "x²y²: minima global, sublevels connected, convex on no open set, on all its paths",
+    "w²v²: minima global, sublevels connected, convex on no open set, on all its paths",
     "certified",
     "proved, and checked in fractions; on the axes its Hessian is positive semidefinite",
     hypotheses=("a rational point other than 0",),
@@ -73,7 +73,7 @@ def hessian_determinant(f: Callable[[Fraction, Fraction], Fraction], at: Pair) -
     least=150,
 )
 def check_square(seed: int) -> Evidence:
-    """Check x²y² at rational points, a third of them on the axes; nothing is rounded.
+    """Check w²v² at rational points, a third of them on the axes; nothing is rounded.
 
     Derivatives are taken from values by exact stencils, and compared with the formulas of the
     statement; star-shapedness and the failing chord are values alone.
@@ -81,18 +81,18 @@ def check_square(seed: int) -> Evidence:
     seen = Evidence()
     draw = rng(seed, "data")
     for instance in range(150):
-        p, q = (Fraction(int(n), 12) for n in draw.integers(1, 60, 2) * draw.choice([-1, 1], 2))
-        x, y = (p, q) if instance % 3 else ((p, Fraction(0)) if instance % 2 else (Fraction(0), q))
+        b, c = (Fraction(int(n), 12) for n in draw.integers(1, 60, 2) * draw.choice([-1, 1], 2))
+        w, v = (b, c) if instance % 3 else ((b, Fraction(0)) if instance % 2 else (Fraction(0), c))
         t = Fraction(int(draw.integers(0, 10)), 10)
-        f, s, axes = square(x, y), x * x + y * y, x * y == 0
-        g = along(square, (x, y), UNITS[0])[0], along(square, (x, y), UNITS[1])[0]
-        determinant = hessian_determinant(square, (x, y))
+        f, s, axes = square(w, v), w * w + v * v, w * v == 0
+        g = along(square, (w, v), UNITS[0])[0], along(square, (w, v), UNITS[1])[0]
+        determinant = hessian_determinant(square, (w, v))
         wrong = (g == (0, 0)) != axes or (f == 0) != axes
-        wrong |= determinant != -12 * f or square(t * x, t * y) > f
+        wrong |= determinant != -12 * f or square(t * w, t * v) > f
         if not axes:
-            h = Fraction(1, 100)  # along (x, −y) the chord lies below: 2 g''(0) = −8 x²y²
-            ends = square(x + h * x, y - h * y) + square(x - h * x, y + h * y)
-            curvature = 2 * along(square, (x, y), g)[1] / (g[0] ** 2 + g[1] ** 2)
+            h = Fraction(1, 100)  # along (w, −v) the chord lies below: 2 g''(0) = −8 w²v²
+            ends = square(w + h * w, v - h * v) + square(w - h * w, v + h * v)
+            curvature = 2 * along(square, (w, v), g)[1] / (g[0] ** 2 + g[1] ** 2)
             wrong |= ends >= 2 * f or curvature != 4 * s + 8 * f / s
         seen.add(1, wrong=wrong, refuted=axes and determinant >= 0)
     return seen
@@ -104,13 +104,13 @@ PETALS_C, PETALS_L = 16 / 9, 26 / 9  # of (17), and the Lipschitz constant of th
 
 
 def petals(z: Tensor) -> Tensor:
-    r"""Return ``½ρ²(1 + cos(6θ)/9)`` at points ``(…, 2)`` other than 0.
+    r"""Return ``½ρ²(1 + cos(6ψ)/9)`` at points ``(…, 2)`` other than 0.
 
-    ``cos 6θ`` is written as ``Re (x + iy)^6 / ρ^6``, a rational function.
+    ``cos 6ψ`` is written as ``Re (w + iv)^6 / ρ^6``, a rational function.
     """
-    x, y = z[..., 0], z[..., 1]
-    square = x * x + y * y
-    real = x**6 - 15 * x**4 * y**2 + 15 * x**2 * y**4 - y**6
+    w, v = z[..., 0], z[..., 1]
+    square = w * w + v * v
+    real = w**6 - 15 * w**4 * v**2 + 15 * w**2 * v**4 - v**6
     return square / 2 * (1 + real / (9 * square**3))
 
 
@@ -130,13 +130,13 @@ def check_petals(seed: int) -> Evidence:
     Left sides by automatic differentiation of the rational form, right sides the polynomials in
     ``c = cos 6θ`` of the proof. The margin is that of (17).
     """
-    rho, theta = uniform(torch_generator(seed, "data"), 2, 400)
-    theta = 2 * math.pi * theta
-    theta[:12] = math.pi * torch.arange(12) / 6  # cos 6θ = ±1, the extreme directions
-    z = (0.01 + 3 * rho)[:, None] * torch.stack([theta.cos(), theta.sin()], -1)
+    radius, angle = uniform(torch_generator(seed, "data"), 2, 400)
+    angle = 2 * math.pi * angle
+    angle[:12] = math.pi * torch.arange(12) / 6  # cos 6ψ = ±1, the extreme directions
+    z = (0.01 + 3 * radius)[:, None] * torch.stack([angle.cos(), angle.sin()], -1)
     g, H = derivatives(petals, z)
     quotient = curvature_along(g, (H @ g[..., None])[..., 0])
-    c = (6 * theta).cos()
+    c = (6 * angle).cos()
     a, s = 1 + c / 9, 1 - c * c
     predicted = 2 * (a**3 + s * (1 / 3 - 5 * c / 27)) / (a**2 + s / 9)
     least, largest = torch.linalg.eigvalsh(H).unbind(-1)
@@ -160,7 +160,7 @@ def ring(z: Tensor) -> Tensor:
 
 
 def crossed(z: Tensor) -> Tensor:
-    """Return ``x² y²``."""
+    """Return ``w² v²``."""
     return z.prod(-1).square()
 
 

@@ -152,7 +152,7 @@ def largest_gain(at: Instance, decay: Tensor) -> Tensor:
         "positively homogeneous activations",
         "the network's own threshold is 0, or above 0.01, which the grid of sizes resolves",
     ),
-    variant="the same without τ_H",
+    variant="the same without λ̂_H",
     least=310,
 )
 def check_threshold(seed: int) -> Evidence:
@@ -178,7 +178,7 @@ def check_threshold(seed: int) -> Evidence:
 
 
 def upper_bound(a: Tensor, f: Tensor, depth: int, output_relu: bool = False) -> float:
-    """Return ``τ_H (Λ̄² (2ℓ(0))^{H−1})^{1/(H+1)}``, from which on 0 is the only minimiser.
+    """Return ``λ̂_H (Λ̄² (2ℓ(0))^{H−1})^{1/(H+1)}``, from which on 0 is the only minimiser.
 
     Args:
         a: inputs ``(N, n_0)``, n_0 = 1 or 2.
@@ -285,7 +285,7 @@ def check_line(seed: int) -> Evidence:
             x = normal(draw, 4)
             x[:2] = torch.stack([x[0].abs(), -x[1].abs()])  # something on either side
             for even in (True, False):
-                f = x.abs() if even else x  # M₊M₋ > 0, or M₊M₋ < 0
+                f = x.abs() if even else x  # A₊A₋ > 0, or A₊A₋ < 0
                 threshold = escape_threshold(network, W, x[:, None], f)
                 limit, one_side = line_threshold(x.tolist(), f.tolist(), H), better_side(x, f, H)
                 both = torch.maximum(ratio, threshold / (limit if width > 1 else one_side))

@@ -597,14 +597,14 @@ def check_two_outputs(seed: int) -> Evidence:
 
 
 def width_one_roots(H: int, weight_decay: float) -> list[float]:
-    """Return the ρ > 0 at which all weights ρ are critical: width one, a = f = 1, rising.
+    """Return the χ > 0 at which all weights χ are critical: width one, a = f = 1, rising.
 
-    ``ρ^{H−1} (1 − ρ^{H+1}) = λ``: one solution for H = 1 and λ < 1, none or two (but at the
+    ``χ^{H−1} (1 − χ^{H+1}) = λ``: one solution for H = 1 and λ < 1, none or two (but at the
     maximum of the left side, which is not asked for) for H ≥ 2.
     """
 
-    def excess(rho: float) -> float:
-        return rho ** (H - 1) * (1 - rho ** (H + 1)) - weight_decay
+    def excess(norm: float) -> float:
+        return norm ** (H - 1) * (1 - norm ** (H + 1)) - weight_decay
 
     top = ((H - 1) / (2 * H)) ** (1 / (H + 1))
     if excess(top) <= 0:
@@ -618,10 +618,10 @@ def fold(H: int) -> float:
     return 1.0 if H == 1 else ((H - 1) / (2 * H)) ** ((H - 1) / (H + 1)) * (H + 1) / (2 * H)
 
 
-def width_one_at(H: int, rho: float) -> Instance:
-    """Return a network of width one with all weights ρ, and a = f = 1."""
+def width_one_at(H: int, norm: float) -> Instance:
+    """Return a network of width one with all weights χ, and a = f = 1."""
     one = torch.ones(1, 1, dtype=torch.float64)
-    return Instance(ReLUNetwork((1,) * (H + 2), False), (rho * one,) * (H + 1), one, one[0])
+    return Instance(ReLUNetwork((1,) * (H + 2), False), (norm * one,) * (H + 1), one, one[0])
 
 
 @claim(
@@ -638,17 +638,17 @@ def check_width_one(seed: int) -> Evidence:
     """Check the closed Hessian of networks of width one against the exact frozen Hessian.
 
     Random depth and λ below the fold. Compared: the eigenvalues ``2λ``, H times, and
-    ``(H+1)ρ^{2H} − (H−1)λ``; and that the lower root is a saddle, the upper a minimum.
+    ``(H+1)χ^{2H} − (H−1)λ``; and that the lower root is a saddle, the upper a minimum.
     """
     draw = torch_generator(seed, "data")
     seen = Evidence()
     for k in range(60):
         H = 1 + k % 5
         decay = fold(H) * (0.02 + 0.96 * float(torch.rand((), generator=draw)))
-        for number, rho in enumerate(width_one_roots(H, decay)):
-            at = width_one_at(H, rho)
+        for number, norm in enumerate(width_one_roots(H, decay)):
+            at = width_one_at(H, norm)
             values = torch.linalg.eigvalsh(frozen_hessian(*at, decay))
-            radial = (H + 1) * rho ** (2 * H) - (H - 1) * decay
+            radial = (H + 1) * norm ** (2 * H) - (H - 1) * decay
             expected = _tensor(*[2 * decay] * H, radial).sort().values
             is_minimum = bool(values[0] > 0)
             wrong = (values - expected).abs().max() > 1e-10
@@ -687,7 +687,7 @@ def check_two_sizes(seed: int) -> Evidence:
         X = flatten([torch.diag(_tensor(0.0, 1.0))] * 3)
         wrong = flatten(gradient(*at, decay)).norm() > 1e-12
         wrong |= (X @ K @ X / 3 - (3 * saddle**4 - decay)).abs() > 1e-10
-        radial = sum(3 * rho**2 * (3 * rho**4 - decay) for rho in (saddle, minimum))
+        radial = sum(3 * norm**2 * (3 * norm**4 - decay) for norm in (saddle, minimum))
         wrong |= ((W @ K @ W - radial).abs() > 1e-10) | (radial <= 0) | (3 * saddle**4 >= decay)
         seen.add(1, wrong=wrong)
     return seen
@@ -695,7 +695,7 @@ def check_two_sizes(seed: int) -> Evidence:
 
 @claim(
     "strong-minima-radial",
-    "at every non-zero local minimum (H+1) mean‖y‖² ≥ (H−1)λρ²",
+    "at every non-zero local minimum (H+1) mean‖y‖² ≥ (H−1)λχ²",
     "certified",
     "Proved from the second derivative along the ray through W.",
     hypotheses=("W ≠ 0 is a local minimum of ℓ_λ", "positively homogeneous activations"),
@@ -704,10 +704,10 @@ def check_two_sizes(seed: int) -> Evidence:
     least=26,
 )
 def check_radial(seed: int) -> Evidence:
-    """Check that outputs at non-zero minima are not small: ``(H+1) mean y² ≥ (H−1)λρ²``.
+    """Check that outputs at non-zero minima are not small: ``(H+1) mean y² ≥ (H−1)λχ²``.
 
     Minima are the critical points found whose frozen Hessian is positive definite, and the
-    upper points of width one. ρ² is the mean of the layers' squared norms. The margin is the right
+    upper points of width one. χ² is the mean of the layers' squared norms. The margin is the right
     side over the left.
     """
 

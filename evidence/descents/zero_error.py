@@ -2,7 +2,7 @@ r"""Points of zero training error, and SGD near them.
 
 At such a point the frozen Hessian of the training error is ``JᵀJ / N``, with J the derivatives of
 all outputs by all weights. How SGD behaves around it depends on the extreme positive eigenvalues of
-``JᵀJ = Σ ν_i ν_iᵀ``, on a Lipschitz constant K of J, and on the radius ρ_s of a ball in which no
+``JᵀJ = Σ J_iᵀ J_i``, on a Lipschitz constant K of J, and on the radius ρ_s of a ball in which no
 switch changes. They are computed here, and descents that start in that ball are recorded.
 """
 

@@ -25,10 +25,10 @@ from pscore.network import ReLUNetwork
 
 
 def threshold_constant(depth: int) -> float:
-    """Return ``τ_H = H^{−2H/(H+1)} (H−1)^{(H−1)/(H+1)}``, and 1 at H = 1.
+    """Return ``λ̂_H = H^{−2H/(H+1)} (H−1)^{(H−1)/(H+1)}``, and 1 at H = 1.
 
-    ``q ↦ −qA + q²B/2 + (λ/2)(H+1) q^{2/(H+1)}`` is negative somewhere on q > 0 exactly for
-    ``λ < τ_H (A^{2H} / B^{H−1})^{1/(H+1)}``, with A, B > 0.
+    ``p ↦ −pA + p²B/2 + (λ/2)(H+1) p^{2/(H+1)}`` is negative somewhere on p > 0 exactly for
+    ``λ < λ̂_H (A^{2H} / B^{H−1})^{1/(H+1)}``, with A, B > 0.
 
     Args:
         depth: H, at least 1.
@@ -59,7 +59,7 @@ def escape_threshold(
 ) -> Tensor:
     """Return for each network the λ below which it, with its layers rescaled, beats zero.
 
-    ``τ_H (A^{2H} / (B^{H−1} P²))^{1/(H+1)}`` with ``A = (1/N) Σ f_i y_i``, ``B = (1/N) Σ y_i²`` and
+    ``λ̂_H (A^{2H} / (B^{H−1} P²))^{1/(H+1)}`` with ``A = (1/N) Σ f_i y_i``, ``B = (1/N) Σ y_i²`` and
     P the product of the layers' Euclidean norms; 0 where A is not positive.
 
     Args:
@@ -83,7 +83,7 @@ def escape_threshold(
 def line_threshold(inputs: Sequence[float], targets: Sequence[float], depth: int) -> float:
     r"""Return the λ from which 0 is optimal for inputs on a line, at any width of two or more.
 
-    ``τ_H max_t (A_t^{2H} / B_t^{H−1})^{1/(H+1)}`` over ``0 ≤ t ≤ 1``, with
+    ``λ̂_H max_t (A_t^{2H} / B_t^{H−1})^{1/(H+1)}`` over ``0 ≤ t ≤ 1``, with
     ``A_t = t A_+ + (1−t) A_−`` and ``B_t = t² B_+ + (1−t)² B_−``, where ``A_± = |mean f x^±|`` and
     ``B_± = mean (x^±)²``. It is exact for H = 1, and if ``mean f x^+`` and ``mean f x^−`` have one
     sign; else an upper bound.

@@ -5,11 +5,11 @@ At a minimum on a kink some units' inputs are zero for some data points, and no 
 units' inputs that gradient descent has brought near zero are held at zero, the other switches are
 held too, and Newton's method solves
 
-.. math:: ∇φ(W) + Σ_k μ_k ∇z_k(W) = 0, \qquad z_k(W) = 0,
+.. math:: ∇φ_λ(W) + Σ_k μ_k ∇z_k(W) = 0, \qquad z_k(W) = 0,
 
-with φ the frozen loss of the piece where the held units are off. Going over to the side where such
-a unit is on adds ``c_k max(z_k, 0)`` to the loss, to first order, with ``c_k`` the slope of the
-loss in that unit's output; units behind it that nothing else feeds come on with it. So to first
+with φ_λ the frozen loss of the piece where the held units are off. Going over to the side where
+such a unit is on adds ``c_k max(z_k, 0)`` to the loss, to first order, with ``c_k`` the slope of
+the loss in that unit's output; units behind it that nothing else feeds come on with it. So to first
 order the kink holds the point if ``0 < μ_k < c_k``.
 """
 
@@ -40,7 +40,7 @@ class Ends(NamedTuple):
         multipliers: ``μ_k``, ``(T, K)``, 0 where nothing is held.
         slopes: ``c_k``, ``(T, K)``, to about 1e-6.
         idle: whether the network has zero neurons, ``(T,)``. They are held at zero.
-        reduced: the least eigenvalue along the kinks of ``φ + Σ μ_k z_k``, without the zero
+        reduced: the least eigenvalue along the kinks of ``φ_λ + Σ μ_k z_k``, without the zero
             neurons' weights, ``(T,)``.
     """
 
