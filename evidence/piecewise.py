@@ -397,7 +397,8 @@ def margins_of_minimisers(H: int, size: float, draw: torch.Generator) -> torch.T
 def kink(at: Instance, X: Weights) -> Fraction:
     """Return the jump of the slope of ``t ↦ ℓ_λ(W + tX)`` at t = 0, by its formula, exactly.
 
-    ``(1/N) Σ_k e_k Σ_{j: w_j·a_k = 0} v_j |X_0j · a_k|``: positive at a valley, negative at a ridge.
+    ``(1/N) Σ_k e_k Σ_{j: w_j·a_k = 0} v_j |X_0j · a_k|``: positive in a valley, negative at a
+    ridge.
     """
     (W, data), turn, jump = exactly(at), as_fractions(X[0]), Fraction()
     for a, (f,) in data:
