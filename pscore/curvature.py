@@ -3,9 +3,9 @@ r"""Exact Hessians of the frozen loss of small networks.
 With the switches held constant the output ``ỹ`` is a polynomial of degree at most one in each
 weight matrix, so its second derivatives couple different layers only, and each is a product of
 three factors: what reaches the earlier weight, the way between the two, and what leaves the later
-one. The Hessian of the frozen loss ``φ = 1/(2N) Σ ‖f − ỹ‖² + λ/2 ‖W‖²`` is
+one. The Hessian of the frozen loss ``φ_λ = 1/(2N) Σ ‖f − ỹ‖² + λ/2 ‖W‖²`` is
 
-.. math:: H(φ) = (1/N) Σ_i (∇ỹ_i ∇ỹ_i^T + e_i ∇²ỹ_i) + λ I,
+.. math:: H(φ_λ) = (1/N) Σ_i (∇ỹ_i ∇ỹ_i^T + ẽ_i ∇²ỹ_i) + λ I,
 
 the Gauss–Newton term, which is never negative, the residual term, which Lemma 3 bounds, and the
 weight decay. Where ``ℓ_λ`` is twice differentiable it is the Hessian of ``ℓ_λ``.

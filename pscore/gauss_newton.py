@@ -1,9 +1,9 @@
 r"""A certificate that keeps the Gauss–Newton term: balls around minima, in ball arithmetic.
 
 Lemma 3 drops the squares ``(dỹ/dt)²``, and no certificate without them holds at a non-zero minimum.
-This one keeps them. With the switches held, the Hessian of the frozen loss φ is that of ``ℓ_λ`` in
+This one keeps them. With the switches held, the frozen loss φ_λ has the Hessian of ``ℓ_λ`` in
 the open cell of switches around W. Let μ be its least eigenvalue at W, and L(ρ) a bound for
-``|D³φ|`` on the ball of radius ρ. If the ball stays in the cell, then
+``|D³φ_λ|`` on the ball of radius ρ. If the ball stays in the cell, then
 
 .. math:: ∇²ℓ_λ ≥ (μ - L(ρ) ρ) I \quad\text{on the ball},
 
@@ -182,9 +182,9 @@ class GaussNewton:
         return gradient, arb_mat(hessian)
 
     def lipschitz(self, radius: float) -> arb:
-        """Return L(ρ), a bound of ``|D³φ|`` on the ball of radius ρ around W.
+        """Return L(ρ), a bound of ``|D³φ_λ|`` on the ball of radius ρ around W.
 
-        ``D³φ(X,Y,Z) = 1/N Σ ỹ_X·ỹ_YZ + ỹ_Y·ỹ_XZ + ỹ_Z·ỹ_XY + e·ỹ_XYZ``, each factor bounded by
+        ``D³φ_λ(X,Y,Z) = 1/N Σ ỹ_X·ỹ_YZ + ỹ_Y·ỹ_XZ + ỹ_Z·ỹ_XY + ẽ·ỹ_XYZ``, each factor bounded by
         products of the layers' operator norms, no larger than ``s_k = ‖W_k‖_2 + ρ`` on the ball.
         """
         radius = exact_float("radius", radius)

@@ -59,7 +59,7 @@ def frozen_loss(
     switches: Switches,
     weight_decay: float = 0.0,
 ) -> Tensor:
-    """Return ``φ(W)``: the loss with the switches held constant (Lemma 3, Theorem 3).
+    """Return ``φ_λ(W)``: the loss with the switches held constant (Lemma 3, Theorem 3).
 
     With ``weight_decay`` it is the ``φ_i`` of Theorem 3, which agrees with ``ℓ_λ`` wherever the
     network's own switches are the given ones, and is smooth everywhere.
