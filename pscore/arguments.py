@@ -27,6 +27,12 @@ def not_negative(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be a finite number >= 0, not {value!r}")
 
 
+def finite(name: str, value: Any) -> None:
+    """Refuse what is not a finite number."""
+    if not _finite(value):
+        raise ValueError(f"{name} must be a finite number, not {value!r}")
+
+
 def _finite(value: Any) -> bool:
     """Whether it stands for one finite number, as a tensor without axes does too."""
     if isinstance(value, bool) or not isinstance(value, SupportsFloat):

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pscore.arguments import not_negative, positive
 from pscore.loss import checked, mean_square
@@ -43,8 +43,8 @@ class Certificate:
 
 
 def certify(
-    network: ReLUNetwork,
-    weights: Sequence[Tensor],
+    network: ReLUNetwork | nn.Sequential,
+    weights: Sequence[Tensor] | None,
     inputs: Tensor,
     targets: Tensor,
     weight_decay: float,
@@ -52,11 +52,13 @@ def certify(
     """Ask of a network whether its weights lie in each of the certified sets.
 
     Args:
-        network: the architecture.
-        weights: matrices ``(n_i, n_{i+1})``, or ``(T, n_i, n_{i+1})`` for a stack.
-        inputs: ``(N, n_0)``, or ``(T, N, n_0)``.
+        network: the architecture; or a torch model that `ReLUNetwork.from_sequential` takes.
+        weights: matrices ``(n_i, n_{i+1})``, or ``(T, n_i, n_{i+1})`` for a stack; of a torch model
+            None, which has its own.
+        inputs: ``(N, n_0)``, or ``(T, N, n_0)``; the column of ones for the bias of a torch
+            model's first layer is added here.
         targets: ``(N,)`` or ``(N, n_{H+1})``, or with an axis T in front.
-        weight_decay: λ > 0.
+        weight_decay: λ > 0, of all weights and that bias.
 
     Returns:
         the sets' names ``"paper"``, ``"sharp"``, ``"layerwise"``, ``"data"``, from the smallest
@@ -67,6 +69,13 @@ def certify(
         ValueError: for λ ≤ 0, arrays of wrong shapes, or numbers that are not finite.
     """
     positive("weight_decay", weight_decay)
+    if isinstance(network, nn.Module):
+        if weights is not None:
+            raise ValueError("weights must be None: the model has its own")
+        network, weights = ReLUNetwork.from_sequential(network)
+        a = torch.as_tensor(inputs)
+        if a.ndim == 2 and a.shape[1] == network.widths[0] - 1:
+            inputs = torch.cat([a, a.new_ones(len(a), 1)], 1)
     W, a, f = checked(network, weights, inputs, targets, weight_decay)
     bounds = curvature_bounds(network, W, a, forward(network, W, a)[0][-1] - f)
     certificates = {}

@@ -132,7 +132,7 @@ def residuals_and_gradient(
 
 def checked(
     network: ReLUNetwork,
-    weights: Sequence[Tensor],
+    weights: Sequence[Tensor] | None,
     inputs: Tensor,
     targets: Tensor,
     weight_decay: float = 0.0,
@@ -142,6 +142,8 @@ def checked(
     Raises:
         ValueError: naming the argument that is wrong.
     """
+    if not isinstance(network, ReLUNetwork):
+        raise ValueError(f"network must be a ReLUNetwork, not {type(network).__name__}")
     not_negative("weight_decay", weight_decay)
     W = network.checked_weights(weights)
     a = network.checked_inputs(inputs, W)

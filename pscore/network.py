@@ -14,7 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from pscore import sequential
+from pscore.arguments import finite, whole_number
 
 Weights = tuple[Tensor, ...]
 Switches = tuple[Tensor, ...]
@@ -25,7 +28,7 @@ class ReLUNetwork:
     """A feed-forward network without biases, eq. (1).
 
     Args:
-        widths: ``(n_0, n_1, …, n_{H+1})``, at least one hidden layer.
+        widths: ``(n_0, n_1, …, n_{H+1})``, whole numbers, at least one hidden layer.
         output_relu: whether the output passes through the activation, as in eq. (1). The paper's
             toy experiment has none there.
         negative_slope: the activation's slope for inputs that are not positive: 0 is ReLU,
@@ -41,14 +44,40 @@ class ReLUNetwork:
 
     def __post_init__(self) -> None:
         """Check the architecture."""
-        object.__setattr__(self, "widths", tuple(int(width) for width in self.widths))
-        if len(self.widths) < 3 or min(self.widths) < 1:
+        try:
+            for width in self.widths:
+                whole_number("a width", width, 1)
+            object.__setattr__(self, "widths", tuple(int(width) for width in self.widths))
+            if len(self.widths) < 3:
+                raise ValueError("a layer is missing")
+        except (TypeError, ValueError) as error:
             raise ValueError(
                 "widths must name the input, at least one hidden layer and the output, each at "
-                f"least 1 wide, such as (2, 3, 1); got {self.widths}"
-            )
-        if not abs(self.negative_slope) < float("inf"):
-            raise ValueError(f"negative_slope must be finite, not {self.negative_slope}")
+                f"least 1 wide, such as (2, 3, 1); got {self.widths!r} ({error})"
+            ) from None
+        finite("negative_slope", self.negative_slope)
+
+    @classmethod
+    def from_sequential(cls, model: nn.Sequential) -> tuple["ReLUNetwork", Weights]:
+        """Return the network that a torch model is, and its weights.
+
+        The model has linear layers, each followed by the same ``nn.ReLU`` or ``nn.LeakyReLU``, the
+        last one with it or without. A bias of the first layer is the weight of one more input that
+        is constantly 1: hand over the inputs with a last column of ones.
+
+        Args:
+            model: an ``nn.Sequential`` of ``nn.Linear`` and activations, in which ``nn.Flatten``,
+                ``nn.Identity`` and other ``nn.Sequential`` are looked through.
+
+        Returns:
+            the network; and its weights ``W_i`` ``(n_i, n_{i+1})``, which share the model's memory
+            but where a bias is appended. They have no graph.
+
+        Raises:
+            ValueError: for a model that the theory does not cover, naming the layer and what it
+                would need.
+        """
+        return sequential.read(cls, model)
 
     @property
     def depth(self) -> int:
@@ -129,9 +158,14 @@ class ReLUNetwork:
         held = self.checked_switches(switches)
         return self._as_given(forward(self, weights, inputs, held)[0][-1])
 
-    def checked_weights(self, weights: Sequence[Tensor]) -> Weights:
+    def checked_weights(self, weights: Sequence[Tensor] | None) -> Weights:
         """Return the weights as tensors of one dtype, or say what is wrong with them."""
-        given = tuple(_as_floating(matrix) for matrix in weights)
+        if weights is None or isinstance(weights, nn.Module):
+            raise ValueError(
+                f"weights must be a sequence of matrices of the shapes {list(self.shapes)}, not "
+                f"{type(weights).__name__}; a torch model is taken by ReLUNetwork.from_sequential"
+            )
+        given = tuple(_as_floating("weights", matrix) for matrix in weights)
         given = tuple(matrix.to(given[0]) for matrix in given)
         stack = given[0].shape[:-2] if given else ()
         wanted = tuple((*stack, *shape) for shape in self.shapes)
@@ -145,7 +179,7 @@ class ReLUNetwork:
 
     def checked_inputs(self, inputs: Tensor, weights: Weights) -> Tensor:
         """Return the inputs ``(…, N, n_0)`` in the weights' dtype, or refuse them."""
-        given = _as_floating(inputs).to(weights[0])
+        given = _as_floating("inputs", inputs).to(weights[0])
         stacks = ((), weights[0].shape[:-2])
         if given.ndim < 2 or given.shape[:-2] not in stacks or given.shape[-1] != self.widths[0]:
             raise ValueError(
@@ -165,8 +199,8 @@ class ReLUNetwork:
             inputs: as `checked_inputs` returns them.
             weights: as `checked_weights` returns them.
         """
-        given = _as_floating(targets).to(weights[0])
-        outputs, points = self.widths[-1], inputs.shape[-2]
+        values = _as_floating("targets", targets)
+        given, outputs, points = values.to(weights[0]), self.widths[-1], inputs.shape[-2]
         if outputs == 1 and given.shape[-2:] != (points, 1):
             given = given.unsqueeze(-1)
         stacks = ((), weights[0].shape[:-2])
@@ -174,7 +208,7 @@ class ReLUNetwork:
             shape = f"({points},)" if outputs == 1 else f"({points}, {outputs})"
             raise ValueError(
                 f"targets must have the shape {shape}, one row for each of the inputs, or a first "
-                f"axis as long as the stack of weights; got {tuple(torch.as_tensor(targets).shape)}"
+                f"axis as long as the stack of weights; got {tuple(values.shape)}"
             )
         _require_finite("targets", given)
         return point_last(given)
@@ -256,10 +290,17 @@ def point_last(x: Tensor) -> Tensor:
     return x.mT.contiguous().mT
 
 
-def _as_floating(values: Tensor) -> Tensor:
+def _as_floating(name: str, values: Tensor) -> Tensor:
     """Return a tensor of a floating type; lists and whole numbers become float64."""
-    array = values if hasattr(values, "dtype") else np.asarray(values, dtype=np.float64)
-    tensor = torch.as_tensor(array)
+    if values is None:
+        raise ValueError(f"{name} is None: it must hold real numbers")
+    try:
+        array = values if hasattr(values, "dtype") else np.asarray(values, dtype=np.float64)
+        tensor = torch.as_tensor(array)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{name} must hold real numbers: {error}") from None
+    if tensor.is_complex():
+        raise ValueError(f"{name} must hold real numbers, not {tensor.dtype}: the theory is real")
     return tensor if tensor.is_floating_point() else tensor.double()
 
 

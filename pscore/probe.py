@@ -1,42 +1,25 @@
-r"""The second derivative of the loss along its own gradient, measured during training.
-
-Along the gradient flow (15) the loss is a function of time alone,
-:math:`\gamma(t) = \ell_\lambda(W(t))`, whose second derivative is, by (16),
-
-.. math:: \ddot\gamma = 2\, g^T \mathbf{H} g, \qquad g = \nabla\ell_\lambda(W),
-          \quad \mathbf{H} = \mathbf{H}(\ell_\lambda)(W),
-
-and which (17) divides by :math:`\|g\|^2`. `measure` computes that quotient for one loss, and
-`CurvatureProbe` does so at chosen steps of anybody's torch training loop.
-"""
+r"""The curvature (17) along anybody's training run, at chosen steps."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pscore.arguments import not_negative, whole_number
-from pscore.curvature import curvature_along
+from pscore.measurement import Measurement, check_loss, free_of, kept, measure, measure_mean
 from pscore.twice import CheapTwice
 
+__all__ = ["CurvatureProbe", "Measurement", "Record", "every", "measure", "measure_mean"]
 
-class Measurement(NamedTuple):
-    r"""What is measured at one point W, for the regularised loss :math:`\ell_\lambda`.
-
-    Attributes:
-        loss: :math:`\ell_\lambda(W)`: the loss passed in, plus :math:`\frac\lambda2\|W\|^2`.
-        squared_gradient_norm: :math:`\|g\|^2 = \|\nabla\ell_\lambda(W)\|^2`, which is
-            :math:`-\dot\gamma`.
-        curvature: the left-hand side of (17), :math:`2 g^T\mathbf{H}g / \|g\|^2`, in units of
-            one over time; nan where g = 0.
-    """
-
-    loss: float
-    squared_gradient_norm: float
-    curvature: float
+# Optimisers that add λ W to the gradient, so that λ/2 ‖W‖² belongs to the loss.
+COUPLED = ("SGD", "Adam", "Adamax", "NAdam", "RAdam", "Adagrad", "Adadelta", "ASGD", "RMSprop")
+# From here on, a power of two that the loss was multiplied by is taken for a gradient scaler's.
+LEAST_SCALE = 128.0
 
 
 class Record(NamedTuple):
@@ -65,177 +48,109 @@ def every(k: int, first: int = 0) -> Callable[[int], bool]:
     return lambda step: step % k == 0 or step < first
 
 
-def measure(
-    loss: Tensor, parameters: Sequence[Tensor], weight_decay: float = 0.0
-) -> tuple[Measurement, list[Tensor | None]]:
-    r"""Measure the curvature (17) of a regularised loss along its own gradient.
-
-    With :math:`\ell` the loss passed in, :math:`\ell_\lambda = \ell + \frac\lambda2\|W\|^2` and
-    :math:`g = \nabla\ell + \lambda W`, weight decay adds :math:`\lambda I` to the Hessian, so
-
-    .. math:: \frac{2\, g^T \mathbf{H}(\ell_\lambda)\, g}{\|g\|^2}
-              = \frac{2\, g^T \mathbf{H}(\ell)\, g}{\|g\|^2} + 2\lambda
-
-    exactly, where g is the gradient of the *regularised* loss in both quotients. The product
-    :math:`\mathbf{H}(\ell)\, g` is the gradient of :math:`\nabla\ell^T v` with v held at g: half
-    the gradient of :math:`\|\nabla\ell_\lambda\|^2` in (19), and like it one more
-    backpropagation through the first. Both passes share one forward pass, so batch norm sees one
-    batch, and dropout one mask.
-
-    The regulariser runs over every parameter passed in. One that the loss does not reach counts
-    with the gradient :math:`\lambda W` there. What requires no gradient is a constant, and is
-    left out altogether.
-
-    Args:
-        loss: the scalar :math:`\ell(W)` with its graph, without the weight decay term. The graph
-            is used up, as `loss.backward()` would.
-        parameters: the weights W, leaf tensors of any shapes on one device.
-        weight_decay: :math:`\lambda \ge 0`.
-
-    Returns:
-        The measurement, and the gradient of the loss passed in (not of :math:`\ell_\lambda`), one
-        tensor a parameter, None where the loss does not reach it.
-
-    Raises:
-        ValueError: if the loss is no scalar or has no graph, if no parameter requires a gradient,
-            or if one is passed twice.
-        FloatingPointError: if the loss or a gradient is not finite.
-    """
-    free = _free(parameters)
-    not_negative("weight_decay", weight_decay)
-    _check_loss(loss)
-    value = loss.item()
-    if not math.isfinite(value):
-        raise FloatingPointError(f"the loss is {value}")
-
-    gradients = torch.autograd.grad(loss, free, create_graph=True, allow_unused=True)
-    weights = _flat(free, free)
-    g = _flat(gradients, free) + weight_decay * weights
-    squared_norm = _squared_norm(g)
-    hessian_g = _flat(_hessian_product(gradients, free, g), free) + weight_decay * g
-    value += weight_decay / 2 * torch.dot(weights, weights).item()
-    measurement = _measurement(value, squared_norm, g, hessian_g)
-    by_parameter = dict(zip(map(id, free), gradients, strict=True))
-    found = [by_parameter.get(id(parameter)) for parameter in parameters]
-    return measurement, [None if gradient is None else gradient.detach() for gradient in found]
-
-
-def measure_mean(
-    losses: Callable[[], Iterable[tuple[Tensor, float]]],
-    model: nn.Module,
-    weight_decay: float = 0.0,
-) -> Measurement:
-    r"""Measure the curvature (17) of a mean of losses that do not fit into memory together.
-
-    ::
-
-        def losses():
-            for x, y in batches:
-                yield loss_fn(model(x), y), len(y)
-
-        measure_mean(losses, model, weight_decay=5e-4)
-
-    The loss is :math:`\ell = \sum_b n_b \ell_b / \sum_b n_b`, the :math:`n_b` being the weights:
-    that of a whole training set, taken in pieces. The pieces are gone through twice, once for the
-    gradient and once for the Hessian times it. Both times torch's random numbers are the same,
-    and with them dropout's masks and the order of a shuffled loader. Batch norm in training mode
-    normalises every piece by itself, so there the pieces are part of what is measured.
-
-    Nothing is left behind: neither ``.grad``, nor the model's buffers (batch norm's running
-    means), nor the random state is changed.
-
-    Args:
-        losses: a function that goes through all pieces whenever it is called, giving the loss of
-            each, with its graph, and its weight.
-        model: the model whose parameters are meant; the regulariser runs over those that require a
-            gradient.
-        weight_decay: :math:`\lambda \ge 0`.
-
-    Raises:
-        ValueError: if there are no pieces, or a weight is not positive, or as in `measure`.
-        FloatingPointError: if the loss or the gradient is not finite.
-    """
-    not_negative("weight_decay", weight_decay)
-    free = _free(list(model.parameters()))
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    devices = {parameter.device for parameter in free if parameter.is_cuda}
-    try:
-        with torch.random.fork_rng(devices):
-            value, g = _mean_gradient(losses, free)
-        weights = _flat(free, free)
-        g += weight_decay * weights
-        if not math.isfinite(value):
-            raise FloatingPointError(f"the loss is {value}")
-        squared_norm = _squared_norm(g)
-        with torch.random.fork_rng(devices), CheapTwice():
-            hessian_g = _mean_hessian_product(losses, free, g) + weight_decay * g
-    finally:
-        with torch.no_grad():
-            for name, buffer in model.named_buffers():
-                buffer.copy_(buffers[name])
-    value += weight_decay / 2 * torch.dot(weights, weights).item()
-    return _measurement(value, squared_norm, g, hessian_g)
-
-
 class CurvatureProbe:
-    r"""Record the curvature (17) along a training run, in place of ``loss.backward()``.
+    r"""Record the curvature (17) along a training run.
 
     ::
 
-        probe = CurvatureProbe(model.parameters(), schedule=every(10), weight_decay=5e-4)
+        probe = CurvatureProbe(model, schedule=every(10), weight_decay=5e-4)
         for x, y in batches:
             optimizer.zero_grad()
             probe.backward(loss_fn(model(x), y))      # in place of loss.backward()
             optimizer.step()
-        pandas.DataFrame(probe.records)
+        probe.table()
 
     At the steps that the schedule names, it measures :math:`2 g^T\mathbf{H}g/\|g\|^2`, the
     left-hand side of (17), which has the sign of the second derivative (16) of the loss along the
-    gradient flow. It takes two backpropagations, as in (19), and is for
-    :math:`\ell_\lambda = \ell + \frac\lambda2\|W\|^2` with :math:`\ell` the loss that was passed:
-    weight decay adds exactly :math:`2\lambda`, see `measure`.
+    gradient flow. With :math:`\ell` the loss that was passed it is for
+    :math:`\ell_\lambda = \ell + \frac\lambda2\|W\|^2`: weight decay adds exactly
+    :math:`2\lambda`, see `measure`.
 
-    What it leaves in ``.grad`` is the gradient of :math:`\ell`, added to what is there, as after
-    ``loss.backward()``: an optimiser with a ``weight_decay`` of its own adds :math:`\lambda W`
-    itself, and a probed step costs one backpropagation more than a plain one. At every other step
-    it calls ``loss.backward()``.
+    There are two doors. `backward` stands in the place of ``loss.backward()`` and costs, at a
+    probed step, one backpropagation more. `observe` stands before it, in a trainer's callback for
+    instance: it leaves the graph, the gradients, the buffers and the random state as they are,
+    and costs two more. The measured loss is that of the batch that was passed, at the weights
+    before the update.
 
-    The measured loss is that of the batch that was passed, at the weights before the update.
-    Hooks that wait for gradients to accumulate, as distributed data parallel's, do not fire at a
-    probed step.
+    Where several processes train (`torch.distributed`), ``loss.backward()`` is called in any case,
+    so that the hooks which average gradients fire. What is measured is each process's own batch,
+    along its own gradient; or with ``ranks="mean"`` the mean of all processes' losses, along its
+    gradient, the same number in each.
 
     Args:
-        parameters: what the optimiser trains, such as ``model.parameters()``. The regulariser
-            runs over all of them that require a gradient.
+        parameters: the model, or what the optimiser trains, such as ``model.parameters()``. The
+            regulariser runs over all of them that require a gradient. Of a model the buffers are
+            known, too, and kept as they are where activations are checkpointed.
         schedule: a function from a step's number, from 0, to whether it is probed.
-        weight_decay: :math:`\lambda \ge 0`, the optimiser's ``weight_decay``.
+        weight_decay: :math:`\lambda \ge 0`, the optimiser's ``weight_decay``; or one number for
+            each parameter. See `of_optimizer`.
+        ranks: "own" or "mean", where several processes train.
+        on_record: is called with each new `Record`, for a logger.
 
     Attributes:
         records: a list of `Record`, the steps measured so far.
-        step: how many times `backward` has been called.
+        step: how many steps there have been: calls of `backward` or `observe`.
 
     Raises:
         TypeError: if ``parameters`` holds anything but tensors, or ``schedule`` is no function.
-        ValueError: if no parameter requires a gradient, or one appears twice, or
-            ``weight_decay`` is negative or not finite.
+        ValueError: if no parameter requires a gradient, one appears twice, is complex or sharded,
+            or ``weight_decay`` or ``ranks`` is none of what is said above.
     """
 
     def __init__(
         self,
-        parameters: Iterable[Tensor],
+        parameters: nn.Module | Iterable[Tensor],
         schedule: Callable[[int], bool],
-        weight_decay: float = 0.0,
+        weight_decay: float | Sequence[float] = 0.0,
+        *,
+        ranks: str = "own",
+        on_record: Callable[[Record], Any] | None = None,
     ) -> None:
-        """Take hold of the parameters; nothing is computed before the first `backward`."""
-        if not callable(schedule):
-            raise TypeError(f"schedule must be a function, such as every(10), not {schedule!r}")
-        not_negative("weight_decay", weight_decay)
+        """Take hold of the parameters; nothing is computed before the first step."""
+        for name, function in (("schedule", schedule), ("on_record", on_record or print)):
+            if not callable(function):
+                raise TypeError(f"{name} must be a function, such as every(10), not {function!r}")
+        if ranks not in ("own", "mean"):
+            raise ValueError(f"ranks must be 'own' or 'mean', not {ranks!r}")
+        self.buffers: list[Tensor] = []
+        if isinstance(parameters, nn.Module):
+            self.buffers, parameters = list(parameters.buffers()), parameters.parameters()
         self.parameters = list(parameters)
-        _free(self.parameters)
-        self.schedule = schedule
-        self.weight_decay = weight_decay
+        free_of(self.parameters)
+        each = weight_decay if isinstance(weight_decay, Sequence) else [weight_decay]
+        for value in each:
+            not_negative("weight_decay", value)
+        self.schedule, self.weight_decay = schedule, weight_decay
+        self.ranks, self.on_record = ranks, on_record
+        self.optimizer: torch.optim.Optimizer | None = None
         self.records: list[Record] = []
         self.step = 0
+        self._moved: tuple[int, int] | None = None
+
+    @classmethod
+    def of_optimizer(
+        cls, optimizer: torch.optim.Optimizer, schedule: Callable[[int], bool], **more: Any
+    ) -> "CurvatureProbe":
+        r"""Return a probe of what an optimiser trains, with the :math:`\lambda` of each group.
+
+        :math:`\frac12\sum_p\lambda_p\|p\|^2` is added to the loss, with the ``weight_decay`` that
+        each parameter's group has when a step is measured: often 0 for biases and norms.
+
+        Args:
+            optimizer: one of torch's that adds :math:`\lambda W` to the gradient.
+            schedule: as for the class.
+            more: ``ranks``, ``on_record``.
+
+        Raises:
+            ValueError: if the optimiser's weight decay is decoupled from the loss, as AdamW's is,
+                or if that cannot be known; and what to do.
+        """
+        probe = cls(
+            [p for group in optimizer.param_groups for p in group["params"]], schedule, **more
+        )
+        probe.optimizer = optimizer
+        probe._decay()
+        return probe
 
     def forward(self) -> AbstractContextManager[object]:
         """Return a context in which a forward pass that is to be measured is prepared for it.
@@ -246,111 +161,168 @@ class CurvatureProbe:
                 loss = loss_fn(model(x), y)
             probe.backward(loss)
 
-        It may be left out. With it the measurement is cheaper where the model has convolutions or
-        batch norms, see `pscore.twice`; at a step that is not probed it does nothing.
+        With it the measurement is cheaper where the model has convolutions or batch norms, see
+        `pscore.twice`, and possible where it has attention, which then takes no fused kernel. At
+        a step that is not probed it does nothing.
         """
-        return CheapTwice() if self.schedule(self.step) else nullcontext()
+        if not self.schedule(self.step):
+            return nullcontext()
+        stack = ExitStack()
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        stack.enter_context(CheapTwice())
+        return stack
 
-    def backward(self, loss: Tensor) -> Record | None:
-        """Backpropagate, and measure if the schedule names this step.
+    def backward(self, loss: Tensor, scale: float | None = None) -> Record | None:
+        r"""Backpropagate, and measure if the schedule names this step.
 
-        It reads the loss, for which a GPU is waited for. A loop that sees to that itself may call
-        ``loss.backward()`` at steps that are not probed, and add them to `step`.
+        What it leaves in ``.grad`` is the gradient of the loss that was passed, added to what is
+        there, as after ``loss.backward()``: an optimiser with a ``weight_decay`` of its own adds
+        :math:`\lambda W` itself. It reads the loss, for which a GPU is waited for. A loop that sees
+        to that itself may call ``loss.backward()`` at steps that are not probed, and add them to
+        `step`.
 
         Args:
             loss: the scalar loss of this step, without the weight decay term.
+            scale: what it was multiplied by: a gradient scaler's ``get_scale()``, or 1/k if it is
+                one of k pieces whose gradients are accumulated.
 
         Returns:
             The new record, or None at a step that is not probed.
 
         Raises:
+            ValueError: as in `measure`; or if the loss looks scaled and ``scale`` is not said.
             FloatingPointError: if the loss, or at a probed step its gradient, is not finite; the
                 message names the step. The records up to there are kept, ``.grad`` is not touched.
         """
-        step, self.step = self.step, self.step + 1
-        try:
-            if not self.schedule(step):
-                _check_loss(loss)
-                if not math.isfinite(value := loss.item()):
-                    raise FloatingPointError(f"the loss is {value}")
-                loss.backward()
-                return None
-            measurement, gradients = measure(loss, self.parameters, self.weight_decay)
-        except FloatingPointError as error:
-            raise FloatingPointError(f"step {step}: {error}") from None
-        _accumulate(self.parameters, gradients)
-        record = Record(step, *measurement)
-        self.records.append(record)
+        if self.schedule(self.step) and not _several_processes():
+            measured, gradients = self._measure(loss, scale, retain_graph=False)
+            _accumulate(self.parameters, gradients)
+            return measured
+        record = self.observe(loss, scale)
+        loss.backward()
         return record
 
+    def observe(self, loss: Tensor, scale: float | None = None) -> Record | None:
+        """Measure if the schedule names this step, and leave all as it is for a backward to come.
 
-def _squared_norm(g: Tensor) -> float:
-    """Return ‖g‖², known to be finite before anything is differentiated once more."""
-    squared_norm = torch.dot(g, g).item()
-    if not math.isfinite(squared_norm):
-        raise FloatingPointError(f"the squared norm of the gradient is {squared_norm}")
-    return squared_norm
+        Args:
+            loss: as for `backward`; its graph is kept.
+            scale: likewise.
+
+        Returns:
+            as `backward`.
+
+        Raises:
+            ValueError: as `backward`.
+            FloatingPointError: likewise.
+        """
+        if self.schedule(self.step):
+            return self._measure(loss, scale, retain_graph=True)[0]
+        check_loss(loss)
+        self.step += 1
+        if not math.isfinite(value := loss.item()):
+            raise FloatingPointError(f"step {self.step - 1}: the loss is {value}")
+        return None
+
+    def table(self) -> Any:
+        """Return the records as a pandas table, one row a measured step."""
+        import pandas as pd
+
+        return pd.DataFrame(self.records, columns=list(Record._fields))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the step and the records, as plain numbers: what a checkpoint has to keep."""
+        return {"step": self.step, "records": [list(record) for record in self.records]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave.
+
+        Raises:
+            ValueError: if the state is of another kind; nothing is changed then.
+        """
+        try:
+            records = [Record(int(step), *map(float, rest)) for step, *rest in state["records"]]
+            step = state["step"]
+            whole_number("step", step, 0)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"state must be what state_dict() gave: {error!r}") from error
+        self.step, self.records = step, records
+
+    def _measure(
+        self, loss: Tensor, scale: float | None, retain_graph: bool
+    ) -> tuple[Record, list[Tensor | None]]:
+        """Measure this step, count it, and keep the record."""
+        step, self.step = self.step, self.step + 1
+        check_loss(loss)
+        self._check_moved(step, scale)
+        if scale is None and (found := _scale_of(loss)):
+            raise ValueError(
+                f"the loss was multiplied by {found:g}, as gradient scalers do, and so would be "
+                "the curvature: pass observe the loss before that, or scale=scaler.get_scale(); "
+                "scale=1.0 if it is part of the loss"
+            )
+        over_ranks = self.ranks == "mean" and _several_processes()
+        try:
+            with kept(self.buffers):
+                measurement, gradients = measure(
+                    loss,
+                    self.parameters,
+                    self._decay(),
+                    scale=1.0 if scale is None else scale,
+                    retain_graph=retain_graph,
+                    over_ranks=over_ranks,
+                )
+        except FloatingPointError as error:
+            raise FloatingPointError(f"step {step}: {error}") from None
+        record = Record(step, *measurement)
+        self.records.append(record)
+        if self.on_record is not None:
+            self.on_record(record)
+        return record, gradients
+
+    def _check_moved(self, step: int, scale: float | None) -> None:
+        """Warn of a second measurement at the same weights: gradients are being accumulated."""
+        version = sum(parameter._version for parameter in self.parameters)
+        if scale is None and self._moved is not None and self._moved[1] == version:
+            warnings.warn(
+                f"the weights are those that step {self._moved[0]} was measured at: if gradients "
+                "are accumulated over k pieces, pass scale=1/k, and each record is of its piece",
+                stacklevel=4,
+            )
+        self._moved = step, version
+
+    def _decay(self) -> float | Sequence[float]:
+        """Return λ, or that of each parameter as its optimiser has it now."""
+        if self.optimizer is None:
+            return self.weight_decay
+        groups, name = self.optimizer.param_groups, type(self.optimizer).__name__
+        decays = [group.get("weight_decay", 0.0) for group in groups for _ in group["params"]]
+        coupled = name in COUPLED and not any(g.get("decoupled_weight_decay") for g in groups)
+        if any(decays) and not coupled:
+            raise ValueError(
+                f"the weight decay of {name} is decoupled from the loss, or may be: it is the "
+                "gradient of nothing that is measured. Make the probe of the model, with "
+                "weight_decay=0.0 for the loss alone"
+            )
+        return decays
 
 
-def _measurement(loss: float, squared_norm: float, g: Tensor, hessian_g: Tensor) -> Measurement:
-    """Put together the regularised loss, its gradient and the Hessian times it."""
-    return Measurement(loss, squared_norm, curvature_along(g, hessian_g).item())
+def _several_processes() -> bool:
+    here = distributed.is_available() and distributed.is_initialized()
+    return here and distributed.get_world_size() > 1
 
 
-def _mean_gradient(
-    losses: Callable[[], Iterable[tuple[Tensor, float]]], parameters: Sequence[Tensor]
-) -> tuple[float, Tensor]:
-    """Return the weighted mean of the losses, and its gradient as one vector."""
-    total, value, g = 0.0, 0.0, torch.zeros_like(_flat(parameters, parameters))
-    for loss, weight in losses():
-        _check_loss(loss)
-        if not 0 < weight < math.inf:
-            raise ValueError(f"losses gave the weight {weight}: it must be positive and finite")
-        total += weight
-        value += weight * loss.item()
-        g += weight * _flat(torch.autograd.grad(loss, parameters, allow_unused=True), parameters)
-    if not total:
-        raise ValueError("losses gave nothing: it must go through the pieces at every call")
-    return value / total, g / total
-
-
-def _mean_hessian_product(
-    losses: Callable[[], Iterable[tuple[Tensor, float]]], parameters: Sequence[Tensor], v: Tensor
-) -> Tensor:
-    """Return the weighted mean of the losses' Hessians, times the flat vector v."""
-    total, product = 0.0, torch.zeros_like(v)
-    for loss, weight in losses():
-        gradients = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
-        product += weight * _flat(_hessian_product(gradients, parameters, v), parameters)
-        total += weight
-    if not total:
-        raise ValueError("losses gave nothing at its second call: it must start anew at each")
-    return product / total
-
-
-def _hessian_product(
-    gradients: Sequence[Tensor | None], parameters: Sequence[Tensor], v: Tensor
-) -> Sequence[Tensor | None]:
-    """Differentiate the gradients along the flat vector v: H v, one tensor a parameter."""
-    pieces = torch.split(v.detach(), [parameter.numel() for parameter in parameters])
-    pairs = [  # a gradient that does not depend on the weights adds nothing to H v
-        (gradient, piece.view_as(gradient))
-        for gradient, piece in zip(gradients, pieces, strict=True)
-        if gradient is not None and gradient.requires_grad
-    ]
-    if not pairs:
-        return [None] * len(parameters)
-    outputs, directions = zip(*pairs, strict=True)
-    return torch.autograd.grad(outputs, parameters, grad_outputs=directions, allow_unused=True)
-
-
-def _flat(tensors: Sequence[Tensor | None], like: Sequence[Tensor]) -> Tensor:
-    """Join the tensors into one vector without a graph, zeros standing for None."""
-    parts = [
-        (torch.zeros_like(shape) if tensor is None else tensor).detach().reshape(-1)
-        for tensor, shape in zip(tensors, like, strict=True)
-    ]
-    return torch.cat(parts)
+def _scale_of(loss: Tensor) -> float | None:
+    """Return the power of two, 128 or more, that a loss was multiplied by at the end, if any."""
+    if type(loss.grad_fn).__name__ != "MulBackward0":
+        return None
+    for name in ("_saved_self", "_saved_other"):
+        factor = getattr(loss.grad_fn, name, None)
+        if isinstance(factor, Tensor) and factor.numel() == 1 and not factor.requires_grad:
+            mantissa, _ = math.frexp(value := factor.item())
+            if mantissa == 0.5 and value >= LEAST_SCALE:
+                return value
+    return None
 
 
 def _accumulate(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
@@ -362,28 +334,3 @@ def _accumulate(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]
             parameter.grad = torch.empty_like(parameter).copy_(gradient)  # may share one gradient
         else:
             parameter.grad += gradient
-
-
-def _free(parameters: Sequence[Tensor]) -> list[Tensor]:
-    """Return the parameters that require a gradient, each known to be there once."""
-    if wrong := [item for item in parameters if not isinstance(item, Tensor)]:
-        raise TypeError(
-            f"parameters must be tensors, such as model.parameters(), not {type(wrong[0]).__name__}"
-        )
-    if len({id(parameter) for parameter in parameters}) < len(parameters):
-        raise ValueError("parameters holds a tensor twice: pass each weight once")
-    free = [parameter for parameter in parameters if parameter.requires_grad]
-    if not free:
-        raise ValueError(
-            "parameters holds no tensor that requires a gradient"
-            " (a generator such as model.parameters() can be read only once)"
-        )
-    return free
-
-
-def _check_loss(loss: Tensor) -> None:
-    if not isinstance(loss, Tensor) or loss.numel() != 1:
-        shape = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-        raise ValueError(f"loss must be a scalar tensor, not {shape}: take its mean or its sum")
-    if not loss.requires_grad:
-        raise ValueError("loss has no graph: compute it from the model outside torch.no_grad()")

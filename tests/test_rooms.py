@@ -42,7 +42,8 @@ def lines(paths) -> int:
 
 
 def test_the_library_is_small():
-    assert lines((ROOT / "pscore").glob("*.py")) <= 2500
+    # 2,500, and what a probe needs to be right, or to refuse, in other people's training.
+    assert lines((ROOT / "pscore").glob("*.py")) <= 2900
 
 
 def test_the_experiments_are_small():

@@ -100,7 +100,7 @@ def test_bad_widths_are_refused(widths):
 
 
 def test_bad_slope_and_switches_are_refused():
-    with pytest.raises(ValueError, match="negative_slope must be finite"):
+    with pytest.raises(ValueError, match="negative_slope must be a finite number"):
         ReLUNetwork((1, 1, 1), negative_slope=float("nan"))
     network, W, a, _ = random_instance((2, 3, 1))
     with pytest.raises(ValueError, match="switches must have the widths"):

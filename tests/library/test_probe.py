@@ -13,6 +13,7 @@ import weakref
 import pandas as pd
 import pytest
 import torch
+from small_models import explicit, images_and_labels, quotient, small_model
 from torch import nn
 from torch.nn import functional
 
@@ -20,40 +21,6 @@ from pscore import CurvatureProbe
 from pscore.probe import every, measure, measure_mean
 
 WEIGHT_DECAY = 0.03
-
-
-def images_and_labels(count=12, features=5, classes=3, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(count, features, generator=generator, dtype=torch.float64)
-    return x, torch.randint(classes, (count,), generator=generator)
-
-
-def small_model(*middle: nn.Module, features=5, width=6, classes=3, seed=1) -> nn.Sequential:
-    """Two linear layers in float64 with something in between, its weights fixed by the seed."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = nn.Sequential(
-            nn.Linear(features, width), *middle, nn.ReLU(), nn.Linear(width, classes)
-        )
-    return model.double()
-
-
-def explicit(loss, parameters, weight_decay):
-    """g and H of the regularised loss as a vector and a matrix, row by row by double backward."""
-    regularised = loss + weight_decay / 2 * sum((p**2).sum() for p in parameters)
-    g = torch.cat(
-        [
-            gradient.reshape(-1)
-            for gradient in torch.autograd.grad(regularised, parameters, create_graph=True)
-        ]
-    )
-    rows = [torch.autograd.grad(entry, parameters, retain_graph=True) for entry in g]
-    hessian = torch.stack([torch.cat([r.reshape(-1) for r in row]) for row in rows])
-    return g.detach(), hessian
-
-
-def quotient(g, hessian):
-    return float(2 * g @ hessian @ g / (g @ g))
 
 
 @pytest.mark.parametrize("middle", [(), (nn.BatchNorm1d(6),), (nn.BatchNorm1d(6), nn.Softplus())])
@@ -194,7 +161,7 @@ def test_gradient_handed_back_is_that_of_loss_backward():
     probe = CurvatureProbe(model.parameters(), every(1), WEIGHT_DECAY)
     for step in range(3):
         torch.manual_seed(step)
-        probe.backward(functional.cross_entropy(model(x), y))
+        probe.backward(functional.cross_entropy(model(x), y), scale=1.0)
         torch.manual_seed(step)
         functional.cross_entropy(other(x), y).backward()
     for p, q in zip(model.parameters(), other.parameters(), strict=True):
@@ -361,7 +328,7 @@ def test_nothing_is_left_behind():
 
     def probed(model, loss):
         probe = probes.setdefault("probe", CurvatureProbe(model.parameters(), every(1)))
-        probe.backward(loss)
+        probe.backward(loss, scale=1.0)
 
     def leaking(model, loss):
         loss.backward(create_graph=True)
@@ -421,10 +388,10 @@ def test_a_loss_that_is_not_finite_stops_at_its_step_and_keeps_the_records(sched
     weights = torch.ones(2, requires_grad=True)
     probe = CurvatureProbe([weights], schedule)
     for _ in range(3):
-        probe.backward((weights**2).sum())
+        probe.backward((weights**2).sum(), scale=1.0)
     kept, before = list(probe.records), weights.grad.clone()
     with pytest.raises(FloatingPointError, match="step 3: the loss is inf"):
-        probe.backward((weights / 0).sum())
+        probe.backward((weights / 0).sum(), scale=1.0)
     assert probe.records == kept
     assert torch.equal(weights.grad, before)
 
