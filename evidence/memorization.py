@@ -162,7 +162,7 @@ def check_lower_bound(seed: int) -> Evidence:
 
 @claim(
     "memorization-rounding",
-    "in float64 an error of at most 481 ν u c f_∞ (R/g)², g the least gap on the line",
+    "in float64 an error of at most 481 ν eps c f_∞ (R/g)², g the least gap on the line",
     "certified",
     "Proved by forward error analysis, barring underflow and overflow.",
     hypotheses=(
@@ -201,7 +201,7 @@ def check_rounding(seed: int) -> Evidence:
 
 
 def conditioning(net: Memorizer, a: np.ndarray, f: np.ndarray) -> float:
-    """Return the bound ``480.5 ν u c f_∞ (R/g)²`` on errors, for two layers and scalar targets."""
+    """Return ``480.5 ν eps c f_∞ (R/g)²``, which bounds errors for two layers, scalar targets."""
     w = net.direction.astype(np.float64)
     g = float(np.diff(np.sort(a @ w)).min()) * (1 - 1e-6)
     R = float((np.abs(a) @ np.abs(w)).max()) + g

@@ -76,7 +76,7 @@ class Memorizer:
     def error_bound(self, inputs: Tensor) -> Tensor:
         """Return how far outputs in float64 can be from the exact ones, ``(N,)`` or ``(N, d)``.
 
-        ``ν u |W_H|ᵀ ⋯ |W_0|ᵀ |a|`` with ν the `roundings`, u = 2⁻⁵³, and 0.1 % on top for terms
+        ``ν eps |W_H|ᵀ ⋯ |W_0|ᵀ |a|`` with ν the `roundings`, eps = 2⁻⁵³, and 0.1 % on top for terms
         of higher order and the rounding of the bound itself.
 
         Args:
