@@ -134,10 +134,10 @@ def check_rotation(seed: int) -> Evidence:
         for layer in range(1, at.network.depth + 1):
             R = plane_rotation(widths[layer], 0.2 + uniform(draw, 1).item())
             after = regularized_loss(*at.at(rotate_hidden(at.W, layer, R)), DECAY)
-            K = torch.zeros_like(R)
-            K[0, 1], K[1, 0] = -1.0, 1.0
+            skew = torch.zeros_like(R)
+            skew[0, 1], skew[1, 0] = -1.0, 1.0
             X = [torch.zeros_like(matrix) for matrix in at.W]
-            X[layer - 1], X[layer] = at.W[layer - 1] @ K.mT, K @ at.W[layer]
+            X[layer - 1], X[layer] = at.W[layer - 1] @ skew.mT, skew @ at.W[layer]
             length, bent = flatten(X).norm(dim=-1), (hessian @ flatten(X).unsqueeze(-1)).norm(dim=1)
             one_side = list(at.W)
             one_side[layer] = R @ one_side[layer]

@@ -1,9 +1,9 @@
 r"""Critical points of the regularised loss of small networks, by a second-order method.
 
 Gradient descent finds minima, and slowly. To meet critical points of every kind, saddles too,
-this solves ``∇ℓ_λ(W) = 0`` by the Levenberg–Marquardt method: with g the gradient and K the frozen
-Hessian, the step is ``−(K² + μ I)^{-1} K g``, which is Newton's for μ → 0. A step is kept only if
-it makes ``‖g‖`` smaller; the switches, and with them K, are those of the point reached. A whole
+this solves ``∇ℓ_λ(W) = 0`` by the Levenberg–Marquardt method: with g the gradient and A the frozen
+Hessian, the step is ``−(A² + μ I)^{-1} A g``, which is Newton's for μ → 0. A step is kept only if
+it makes ``‖g‖`` smaller; the switches, and with them A, are those of the point reached. A whole
 stack of networks, each with its own data if wanted, takes its steps together.
 
 `critical_points` is the way from starts to the points that a check may count; `downhill` leads
@@ -194,7 +194,7 @@ def stationary_points(
     Args:
         point: a stack of starts ``(T, m)``.
         gradient_at: g at weights ``(t, m)`` of the problems that the second argument picks.
-        hessian_at: K there, ``(t, m, m)``, symmetric.
+        hessian_at: A there, ``(t, m, m)``, symmetric.
         steps: how many steps to try.
 
     Returns:

@@ -30,15 +30,15 @@ _NUDGE = 1e-6  # added to a unit's output to see what it does
 
 
 class Ends(NamedTuple):
-    """Ends of descents, solved for. K is the number of pairs of a hidden unit and a data point.
+    """Ends of descents, solved for. P is the number of pairs of a hidden unit and a data point.
 
     Attributes:
         at: the points, a stack of T.
         solved: whether the equations hold to 1e-10 and all switches are as assumed, ``(T,)``.
-        on: the switches, ``(T, K)``, layer by layer, data point by data point; off where held.
-        held: which inputs are held at zero, ``(T, K)``.
-        multipliers: ``μ_k``, ``(T, K)``, 0 where nothing is held.
-        slopes: ``c_k``, ``(T, K)``, to about 1e-6.
+        on: the switches, ``(T, P)``, layer by layer, data point by data point; off where held.
+        held: which inputs are held at zero, ``(T, P)``.
+        multipliers: ``μ_k``, ``(T, P)``, 0 where nothing is held.
+        slopes: ``c_k``, ``(T, P)``, to about 1e-6.
         idle: whether the network has zero neurons, ``(T,)``. They are held at zero.
         reduced: the least eigenvalue along the kinks of ``φ_λ + Σ μ_k z_k``, without the zero
             neurons' weights, ``(T,)``.
@@ -202,7 +202,7 @@ def _outputs(
     a: Tensor,
     added: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Outputs ``(N,)`` and all units' inputs ``(K,)``.
+    """Outputs ``(N,)`` and all units' inputs ``(P,)``.
 
     At held switches, or at the network's own for None; with ``added`` to the units' outputs.
     """
