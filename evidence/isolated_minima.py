@@ -41,12 +41,12 @@ _GLUED = (
 class Glued:
     """A continuous function on the plane, glued of quadratics that all pass through one point.
 
-    ``g(x) = min over groups of max over the group of q_j``, ``q_j(x) = p_j·x + x·A_j x/2``. The
-    closed sets ``B_j = {g = q_j}`` cover the plane, and all of them contain the origin.
+    ``g(x) = min over groups of max over the group of φ_j``, ``φ_j(x) = p_j·x + x·A_j x/2``. The
+    closed sets ``B_j = {g = φ_j}`` cover the plane, and all of them contain the origin.
 
     Attributes:
-        slopes: the gradients ``p_j`` at the origin, ``(K, 2)``.
-        curvatures: the Hessians ``A_j``, ``(K, 2, 2)``.
+        slopes: the gradients ``p_j`` at the origin, ``(L, 2)``.
+        curvatures: the Hessians ``A_j``, ``(L, 2, 2)``.
         groups: lists of indices j, together all of them.
     """
 
@@ -55,7 +55,7 @@ class Glued:
     groups: tuple[tuple[int, ...], ...]
 
     def pieces(self, x: np.ndarray) -> np.ndarray:
-        """Return every ``q_j`` at points ``(…, 2)``, ``(…, K)``."""
+        """Return every ``φ_j`` at points ``(…, 2)``, ``(…, L)``."""
         bent = np.einsum("...a,jab,...b->...j", x, self.curvatures, x, optimize=True) / 2
         return x @ self.slopes.T + bent
 
