@@ -380,7 +380,7 @@ def residual_points(seed: int, count: int = 2) -> Iterator[tuple[Instance, Weigh
         "κ < λ on it",
         "the gradient at its centre below (λ − κ) ρ",
     ),
-    uses=("residual-layers-reference", "strong-minima-cell"),
+    uses=("residual-layers-reference", "certified-balls-cell"),
     variant="nothing but the reference is critical in U",
     least=5,
 )

@@ -1,63 +1,34 @@
-"""Checks of where the loss is strongly convex: at non-zero minima, with the Gauss–Newton term.
+"""Checks of where the loss is strongly convex around minima of networks with one hidden layer.
 
-Three groups: one hidden layer, where the Hessian at critical points has a closed form; deeper
-networks, where it has not; and the certificate of `pscore.gauss_newton`, which is compared with
-float64 Hessians, computed from other code, at points of the balls that it certifies.
+The Hessian at critical points has a closed form there; the counterexamples are a few numbers each.
 """
 
 import math
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import product
 from typing import NamedTuple
 
-import numpy as np
-import pandas as pd
 import torch
-from scipy.optimize import brentq
 from torch import Tensor
 
 from evidence.claims import Evidence, claim
 from evidence.instances import normal, normal_weights, problem_stack, uniform, zero_weights
-from evidence.solvers.critical import critical_points, downhill, has_idle_unit
+from evidence.solvers.critical import downhill
 from evidence.solvers.kinks import finish, settle
+from evidence.solvers.smooth import DECAY, ONE_LAYER, reals, smooth_points
 from pscore.curvature import flatten, frozen_hessian, least_eigenvalue, unflatten
-from pscore.gauss_newton import BallCertificate, GaussNewton
 from pscore.instance import Instance
-from pscore.loss import frozen_loss, gradient, regularized_loss, squared_norm
+from pscore.loss import frozen_loss, gradient, regularized_loss
 from pscore.network import ReLUNetwork, Switches
 from pscore.seeds import torch_generator
 
 _ONE = "one hidden layer of ReLUs, no output activation, λ > 0"
 _CRITICAL = "ℓ_λ is differentiable at W with gradient 0, and no neuron is zero"
 
-DECAY = 0.05
-
-ONE_LAYER = (((2, 1, 1), 2), ((2, 2, 1), 2), ((2, 2, 1), 3), ((2, 3, 1), 2), ((2, 3, 1), 3))
-DEEPER = (((2, 1, 1, 1), 2), ((2, 2, 2, 1), 2), ((2, 1, 1, 1, 1), 2), ((2, 2, 2, 2, 1), 2))
-
-
-@lru_cache(maxsize=16)
-def smooth_points(seed: int, widths: tuple[int, ...], points: int) -> tuple[Instance, Tensor]:
-    """Look for differentiable critical points without zero neurons from 220 starts.
-
-    For one hidden layer all starts, otherwise half of them, are led towards a minimum first.
-    Returned are the points, each with data of its own, and which of the starts led to them.
-    """
-    starts = problem_stack(ReLUNetwork(widths, output_relu=False), seed, points, 220)
-    led = torch.arange(220) % min(starts.network.depth, 2) == 0
-    ends = critical_points(downhill(starts, DECAY, led=led), DECAY, steps=25, tolerance=1e-5)
-    busy = ~has_idle_unit(ends.points)
-    return ends.points.rows(busy), ends.kept.masked_scatter(ends.kept, busy)
-
 
 def one_layer(seed: int) -> Iterator[tuple[Instance, Tensor]]:
     """Yield `smooth_points` of networks with one hidden layer."""
     return (smooth_points(seed, *setting) for setting in ONE_LAYER)
-
-
-def _tensor(*rows: object) -> Tensor:
-    return torch.tensor(rows, dtype=torch.float64)
 
 
 def crossing(seed: int, count: int = 40) -> Instance:
@@ -68,7 +39,7 @@ def crossing(seed: int, count: int = 40) -> Instance:
     it. Turned, stretched and weighted at random; the targets follow.
     """
     draw = torch_generator(seed, "shuffling")
-    angle = 2 * math.pi * (uniform(draw, count, 1) + _tensor(0, 1 / 3))
+    angle = 2 * math.pi * (uniform(draw, count, 1) + reals(0, 1 / 3))
     unit = torch.stack([angle.cos(), angle.sin()], dim=-1)
     length, p = 0.5 + 1.5 * uniform(draw, count, 2), 0.1 + uniform(draw, count, 3)
     a, sign = unit * length.unsqueeze(-1), uniform(draw, count, 1).sub(0.5).sign()
@@ -76,9 +47,6 @@ def crossing(seed: int, count: int = 40) -> Instance:
     W = (u * p.sqrt().unsqueeze(1), (sign * p.sqrt()).unsqueeze(-1))
     network = ReLUNetwork((2, 3, 1), output_relu=False)
     return Instance(network, W, a, network(W, a) + 2 * DECAY * sign / length)
-
-
-# ---- one hidden layer
 
 
 class Units(NamedTuple):
@@ -447,37 +415,34 @@ def with_unit(at: Instance, u: Tensor, sign: Tensor, step: float = 1e-3) -> Inst
     return Instance(network, W, at.a, at.f)
 
 
-# ---- the counterexamples, all of them with λ = 0.1
-
-
 def distinct_cells() -> Instance:
     """Return three units in three cells whose features are dependent: a flat minimum."""
-    a = _tensor((1, 0), (-0.5, math.sqrt(3) / 2))
-    root = _tensor(0.3, 0.4, 0.5).sqrt()
+    a = reals((1, 0), (-0.5, math.sqrt(3) / 2))
+    root = reals(0.3, 0.4, 0.5).sqrt()
     u = torch.stack([a[0], a[1], a[0] + a[1]], dim=-1)
     W = (u * root, root.unsqueeze(-1))
-    return Instance(ReLUNetwork((2, 3, 1), output_relu=False), W, a, _tensor(0.75, 0.85))
+    return Instance(ReLUNetwork((2, 3, 1), output_relu=False), W, a, reals(0.75, 0.85))
 
 
 def kink() -> Instance:
     """Return one unit on a switch boundary: a strict minimum of pieces that are not convex."""
-    a = torch.stack([_tensor(0, 1), _tensor(1, 1) / math.sqrt(2)])
-    W = (_tensor((0.2,), (0.0,)), _tensor((0.2,)))
-    f = _tensor(-1.0, 0.22 * math.sqrt(2))
+    a = torch.stack([reals(0, 1), reals(1, 1) / math.sqrt(2)])
+    W = (reals((0.2,), (0.0,)), reals((0.2,)))
+    f = reals(-1.0, 0.22 * math.sqrt(2))
     return Instance(ReLUNetwork((2, 1, 1), output_relu=False), W, a, f)
 
 
 def kink_pieces() -> tuple[Switches, Switches]:
     """Return the switches of the pieces that meet in `kink`: the unit off at ``a_1``, and on."""
     ones = torch.ones(2, 1, dtype=torch.float64)
-    return (_tensor((0.0,), (1.0,)), ones), (ones, ones)
+    return (reals((0.0,), (1.0,)), ones), (ones, ones)
 
 
 def idle_unit() -> Instance:
     """Return a zero neuron beside another: a flat minimum, its frozen Hessian positive definite."""
-    W = (_tensor((math.sqrt(0.8), 0.0)), _tensor((math.sqrt(0.8),), (0.0,)))
+    W = (reals((math.sqrt(0.8), 0.0)), reals((math.sqrt(0.8),), (0.0,)))
     network = ReLUNetwork((1, 2, 1), output_relu=False)
-    return Instance(network, W, _tensor((1.0,), (-1.0,)), _tensor(1.0, 0.0))
+    return Instance(network, W, reals((1.0,), (-1.0,)), reals(1.0, 0.0))
 
 
 @claim(
@@ -497,11 +462,11 @@ def check_distinct_cells(seed: int) -> Evidence:
     at = distinct_cells()
     units = units_of(at)
     values = torch.linalg.eigvalsh(frozen_hessian(*at, 0.1))
-    p = units.size**2 + 0.5 * _tensor(-0.5, -0.5, 1)
+    p = units.size**2 + 0.5 * reals(-0.5, -0.5, 1)
     there = at.at((units.direction * p.sqrt(), p.sqrt().unsqueeze(-1)))
     change = regularized_loss(*there, 0.1) - regularized_loss(*at, 0.1)
     wrong = (flatten(gradient(*at, 0.1)).norm() > 1e-14) | (change.abs() > 1e-14)
-    wrong |= (values[:3] - _tensor(0, 0.0445, 0.1)).abs().max() > 1e-4
+    wrong |= (values[:3] - reals(0, 0.0445, 0.1)).abs().max() > 1e-4
     seen = Evidence()
     seen.add(1, wrong=wrong | (len(units.on.mT.unique(dim=0)) != 3))
     return seen
@@ -556,14 +521,14 @@ def check_idle_unit(seed: int) -> Evidence:
     seen = Evidence()
     seen.add(50, wrong=(regularized_loss(*at.at((units, units.mT)), 0.1) - here).abs() > 1e-14)
     seen.add(2000, wrong=regularized_loss(*elsewhere, 0.1) < here)
-    seen.add(1, wrong=(values - _tensor(0.1, 0.1, 0.2, 0.8)).abs().max() > 1e-12)
+    seen.add(1, wrong=(values - reals(0.1, 0.1, 0.2, 0.8)).abs().max() > 1e-12)
     return seen
 
 
 def two_outputs() -> Instance:
     """Return a saddle without a zero neuron, of one hidden unit and two outputs."""
     root = math.sqrt(0.5)
-    U, Z = _tensor((root, -root), (root, root)), torch.eye(2, dtype=torch.float64)
+    U, Z = reals((root, -root), (root, root)), torch.eye(2, dtype=torch.float64)
     a = math.sqrt(2) * torch.eye(2, dtype=torch.float64)
     f = a @ (2 * torch.outer(U[0], Z[0]) + torch.outer(U[1], Z[1]))
     W = (math.sqrt(0.9) * U[1].unsqueeze(-1), math.sqrt(0.9) * Z[1].unsqueeze(0))
@@ -585,476 +550,9 @@ def check_two_outputs(seed: int) -> Evidence:
     at = two_outputs()
     values, vectors = torch.linalg.eigh(frozen_hessian(*at, 0.1))
     wrong = (flatten(gradient(*at, 0.1)).norm() > 1e-14) | (at.a @ at.W[0] < 0.1).any()
-    wrong |= (values - _tensor(-1.0, 0.2, 1.8, 3.0)).abs().max() > 1e-12
+    wrong |= (values - reals(-1.0, 0.2, 1.8, 3.0)).abs().max() > 1e-12
     there = at.at(unflatten(at.network, flatten(at.W) + 0.01 * vectors[:, 0]))
     wrong |= regularized_loss(*there, 0.1) >= regularized_loss(*at, 0.1)
     seen = Evidence()
     seen.add(1, wrong=wrong)
-    return seen
-
-
-# ---- deeper networks
-
-
-def width_one_roots(H: int, weight_decay: float) -> list[float]:
-    """Return the χ > 0 at which all weights χ are critical: width one, a = f = 1, rising.
-
-    ``χ^{H−1} (1 − χ^{H+1}) = λ``: one solution for H = 1 and λ < 1, none or two (but at the
-    maximum of the left side, which is not asked for) for H ≥ 2.
-    """
-
-    def excess(norm: float) -> float:
-        return norm ** (H - 1) * (1 - norm ** (H + 1)) - weight_decay
-
-    top = ((H - 1) / (2 * H)) ** (1 / (H + 1))
-    if excess(top) <= 0:
-        return []
-    upper = float(brentq(excess, top, 1.0, xtol=1e-15))
-    return [upper] if H == 1 else [float(brentq(excess, 0.0, top, xtol=1e-15)), upper]
-
-
-def fold(H: int) -> float:
-    """Return the weight decay up to which there are `width_one_roots`: the maximum, for H ≥ 2."""
-    return 1.0 if H == 1 else ((H - 1) / (2 * H)) ** ((H - 1) / (H + 1)) * (H + 1) / (2 * H)
-
-
-def width_one_at(H: int, norm: float) -> Instance:
-    """Return a network of width one with all weights χ, and a = f = 1."""
-    one = torch.ones(1, 1, dtype=torch.float64)
-    return Instance(ReLUNetwork((1,) * (H + 2), False), (norm * one,) * (H + 1), one, one[0])
-
-
-@claim(
-    "strong-minima-width-one",
-    "width one, one data point: two critical points, a saddle and a minimum, if H ≥ 2",
-    "certified",
-    "Proved in closed form for every depth.",
-    hypotheses=("all widths 1, a = f = 1", "λ below the fold"),
-    uses=("nothing-but-the-origin",),
-    variant="all of them are minima",
-    least=108,
-)
-def check_width_one(seed: int) -> Evidence:
-    """Check the closed Hessian of networks of width one against the exact frozen Hessian.
-
-    Random depth and λ below the fold. Compared: the eigenvalues ``2λ``, H times, and
-    ``(H+1)χ^{2H} − (H−1)λ``; and that the lower root is a saddle, the upper a minimum.
-    """
-    draw = torch_generator(seed, "data")
-    seen = Evidence()
-    for k in range(60):
-        H = 1 + k % 5
-        decay = fold(H) * (0.02 + 0.96 * float(torch.rand((), generator=draw)))
-        for number, norm in enumerate(width_one_roots(H, decay)):
-            at = width_one_at(H, norm)
-            values = torch.linalg.eigvalsh(frozen_hessian(*at, decay))
-            radial = (H + 1) * norm ** (2 * H) - (H - 1) * decay
-            expected = _tensor(*[2 * decay] * H, radial).sort().values
-            is_minimum = bool(values[0] > 0)
-            wrong = (values - expected).abs().max() > 1e-10
-            wrong |= flatten(gradient(*at, decay)).norm() > 1e-12
-            wrong |= is_minimum != (H == 1 or number == 1)
-            seen.add(1, wrong=wrong, refuted=not is_minimum)
-    return seen
-
-
-def two_sizes(decay: float) -> Instance:
-    """Return a linear network of two hidden layers: a saddle that curves upwards along W.
-
-    Each layer is diagonal; the first entries are those of the minimum of width one, the second
-    those of its saddle.
-    """
-    saddle, minimum = width_one_roots(2, decay)
-    a = math.sqrt(2) * torch.eye(2, dtype=torch.float64)
-    W = (torch.diag(_tensor(minimum, saddle)),) * 3
-    return Instance(ReLUNetwork((2, 2, 2, 2), output_relu=False, negative_slope=1.0), W, a, a)
-
-
-@claim(
-    "strong-minima-sizes",
-    "a saddle need not curve downwards along W",
-    "certified",
-    "An example, worked out from width one.",
-    uses=("strong-minima-width-one",),
-    least=20,
-)
-def check_two_sizes(seed: int) -> Evidence:
-    """Check the example for random λ: critical, curved downwards, but upwards along W."""
-    seen, draw = Evidence(), torch_generator(seed, "data")
-    for decay in (0.1, *(0.1 * uniform(draw, 19)).tolist()):
-        at, (saddle, minimum) = two_sizes(decay), width_one_roots(2, decay)
-        W, K = flatten(at.W), frozen_hessian(*at, decay)
-        X = flatten([torch.diag(_tensor(0.0, 1.0))] * 3)
-        wrong = flatten(gradient(*at, decay)).norm() > 1e-12
-        wrong |= (X @ K @ X / 3 - (3 * saddle**4 - decay)).abs() > 1e-10
-        radial = sum(3 * norm**2 * (3 * norm**4 - decay) for norm in (saddle, minimum))
-        wrong |= ((W @ K @ W - radial).abs() > 1e-10) | (radial <= 0) | (3 * saddle**4 >= decay)
-        seen.add(1, wrong=wrong)
-    return seen
-
-
-@claim(
-    "strong-minima-radial",
-    "at every non-zero local minimum (H+1) mean‖y‖² ≥ (H−1)λχ²",
-    "certified",
-    "Proved from the second derivative along the ray through W.",
-    hypotheses=("W ≠ 0 is a local minimum of ℓ_λ", "positively homogeneous activations"),
-    uses=("nothing-but-the-origin",),
-    variant="at all critical points",
-    least=26,
-)
-def check_radial(seed: int) -> Evidence:
-    """Check that outputs at non-zero minima are not small: ``(H+1) mean y² ≥ (H−1)λχ²``.
-
-    Minima are the critical points found whose frozen Hessian is positive definite, and the
-    upper points of width one. χ² is the mean of the layers' squared norms. The margin is the right
-    side over the left.
-    """
-
-    def ratio_at(at: Instance, decay: float) -> Tensor:
-        H, outputs = at.network.depth, at.outputs().square().mean(-1)
-        return (H - 1) * decay * squared_norm(at.W) / ((H + 1) ** 2 * outputs)
-
-    seen = Evidence()
-    for setting in DEEPER:
-        points, kept = smooth_points(seed, *setting)
-        strict = least_eigenvalue(frozen_hessian(*points, DECAY)) > 1e-8
-        ratio = ratio_at(points, DECAY)
-        seen.add(kept.masked_scatter(kept, strict), refuted=ratio > 1 + 1e-6)
-        seen.add(wrong=strict & (ratio > 1 + 1e-9), ratio=strict * ratio)
-    for H in (2, 3, 4):
-        for decay in (share * fold(H) for share in (0.5, 0.99, 0.9999)):
-            ratio = ratio_at(width_one_at(H, width_one_roots(H, decay)[-1]), decay)
-            seen.add(1, wrong=ratio > 1, ratio=ratio)
-    return seen
-
-
-@claim(
-    "strong-minima-decay",
-    "at non-zero critical points no frozen Hessian has all its eigenvalues above 2λ",
-    "certified",
-    "Proved by making one layer longer and another shorter; attained at width one.",
-    hypotheses=("W ≠ 0 is Clarke-critical", "positively homogeneous activations"),
-    uses=("nothing-but-the-origin",),
-    variant="at most λ",
-    least=275,
-)
-def check_decay(seed: int) -> Evidence:
-    """Check that the least eigenvalue at a non-zero critical point is at most 2λ.
-
-    At the points found, minima and saddles, and at those of width one, where it is attained; the
-    eigenvalues are those of `frozen_hessian`. The margin is the eigenvalue over 2λ.
-    """
-    seen = Evidence()
-    for setting in (*ONE_LAYER, *DEEPER):
-        points, kept = smooth_points(seed, *setting)
-        seen.add(kept)
-        ratio = least_eigenvalue(frozen_hessian(*points, DECAY)) / (2 * DECAY)
-        seen.add(wrong=ratio > 1 + 1e-9, refuted=ratio > 0.5 + 1e-9, ratio=ratio)
-    for H in (1, 2, 3, 4):
-        decay = 0.5 * fold(H)
-        at = width_one_at(H, width_one_roots(H, decay)[-1])
-        ratio = least_eigenvalue(frozen_hessian(*at, decay)) / (2 * decay)
-        seen.add(1, wrong=ratio > 1 + 1e-9, refuted=ratio > 0.5 + 1e-9, ratio=ratio)
-    return seen
-
-
-STARTS = 60
-SURVEYED = ((2, 2, 1), (2, 1, 1, 1), (2, 2, 2, 1), (2, 2, 2, 2, 1))
-
-
-@lru_cache(maxsize=8)
-def survey(seed: int, widths: tuple[int, ...]) -> pd.DataFrame:
-    """Descend from 60 random starts, with three data points each and λ = 0.1; sort the ends.
-
-    The table has a row for each descent that did not end at W = 0. ``end`` says where it did: with
-    zero neurons and on no kink (``idle``); on a ``kink``; elsewhere with a frozen Hessian that is
-    positive definite (``strict``), has a zero eigenvalue and none below (``flat``), or has one
-    below (``saddle``); or where it was not solved for to 1e-10 (``open``). The other columns:
-    ``least``, the Hessian's least eigenvalue over λ; ``dependent``, whether the last hidden layer's
-    features are; ``held``, whether the kink holds the point strictly, to first order; ``bent``,
-    whether a piece that meets there is not convex; ``sagging``, whether the curvature along the
-    kink is negative.
-    """
-    settled = settle(problem_stack(ReLUNetwork(widths, False), 100 + seed, 3, STARTS), 0.1)
-    ends = finish(settled.rows(flatten(settled.W).norm(dim=-1) > 0.05), 0.1)
-    least = least_eigenvalue(frozen_hessian(*ends.at, 0.1)) / 0.1
-    features = ends.at.a
-    for matrix in ends.at.W[:-1]:
-        features = (features @ matrix).relu()
-    pieces = [frozen_hessian(*ends.at, 0.1, ends.switches(on)) for on in (False, True)]
-    kinds = {
-        "open": ~ends.solved,
-        "kink": ends.on_kink,
-        "idle": ends.idle,
-        "strict": least > 1e-6,
-        "saddle": least < -1e-6,
-    }
-    return pd.DataFrame(
-        {
-            "end": np.select([mask.numpy() for mask in kinds.values()], list(kinds), "flat"),
-            "least": least,
-            "dependent": (torch.linalg.svdvals(features) > 1e-6).sum(-1) < widths[-2],
-            "held": ends.held_strictly,
-            "bent": least_eigenvalue(torch.stack(pieces)).amin(0) < -1e-7,
-            "sagging": ends.reduced < -1e-7,
-        }
-    )
-
-
-# ---- the certificate
-
-
-class CertifiedBall(NamedTuple):
-    """A point next to a minimum, and the largest ball that was certified around it."""
-
-    at: Instance
-    around: GaussNewton
-    ball: BallCertificate
-
-
-NETWORKS = (((1, 1, 1), 1), *ONE_LAYER[:3], ((1, 1, 1, 1), 1), *DEEPER[:2])
-
-
-@lru_cache(maxsize=4)
-def certified_balls(seed: int) -> tuple[CertifiedBall, ...]:
-    """Certify balls around the first two minima found of each network, H = 1 and H = 2."""
-    result = []
-    for setting in NETWORKS:
-        points, _ = smooth_points(seed, *setting)
-        minima = points.rows(least_eigenvalue(frozen_hessian(*points, DECAY)) > 1e-3)
-        for at in (minima.one(t) for t in range(min(2, minima.size))):
-            around = GaussNewton(*at, DECAY)
-            ball = around.largest_ball(16)
-            if ball.holds:
-                result.append(CertifiedBall(at, around, ball))
-    return tuple(result)
-
-
-def directions(at: Instance, seed: int = 0) -> Tensor:
-    """Return unit vectors in weight space.
-
-    60 random ones, both ways along each eigenvector of the Hessian, and straight to each boundary.
-    """
-    vectors = torch.linalg.eigh(frozen_hessian(*at, DECAY))[1].mT
-    anywhere = normal(torch_generator(seed, "shuffling"), 60, vectors.shape[-1])
-    anywhere = anywhere / anywhere.norm(dim=-1, keepdim=True)
-    return torch.cat([anywhere, vectors, -vectors, straight_to_boundaries(at)[1]])
-
-
-def straight_to_boundaries(at: Instance) -> tuple[Tensor, Tensor]:
-    """For each unit and data point: the distance to a switch, and the way there.
-
-    Only that unit's weights move, along what feeds it; a lower layer stays as it is, and so the
-    distance is exact on this way, and an upper bound of the shortest.
-
-    Returns:
-        distances ``(K,)`` and unit vectors in weight space ``(K, m)``.
-    """
-    x, distances, ways = at.a, [], []
-    for layer, matrix in enumerate(at.W[:-1]):
-        for fed in x[x.norm(dim=-1) > 0]:
-            for unit, z in enumerate(fed @ matrix):
-                step = zero_weights(at.network)
-                step[layer][:, unit] = -z.sign() * fed / fed.norm()
-                distances.append(z.abs() / fed.norm())
-                ways.append(flatten(step))
-        x = (x @ matrix).relu()
-    return torch.stack(distances), torch.stack(ways)
-
-
-def moved(at: Instance, steps: Tensor) -> tuple[Instance, Tensor]:
-    """Go the steps ``(T, m)`` from W, and say at which ends the switches are those of W."""
-    there = at.at(unflatten(at.network, flatten(at.W) + steps))
-    same = [
-        (S == T).flatten(1).all(-1) for S, T in zip(there.switches(), at.switches(), strict=True)
-    ]
-    return there, torch.stack(same).all(0)
-
-
-def least_around(at: Instance, radius: float) -> tuple[Tensor, Tensor]:
-    """The least eigenvalues at distance ``radius``, and whether the switches are those of W.
-
-    Both by float64 code that the certificate does not use, in each of `directions`.
-    """
-    there, same = moved(at, radius * directions(at))
-    return least_eigenvalue(frozen_hessian(*there, DECAY)), same
-
-
-@claim(
-    "strong-minima-ball",
-    "a ball of strong convexity that holds exactly one critical point, a minimum",
-    "certified",
-    "Proved; its hypotheses are verified in ball arithmetic at each minimum shown.",
-    hypotheses=(
-        "the ball stays in the cell",
-        "μ > L(ρ)ρ",
-        "‖∇ℓ_λ(W)‖ < (μ − L(ρ)ρ/2)ρ",
-    ),
-    uses=("strong-minima-lipschitz", "strong-minima-cell"),
-    variant="a radius ten times as large; L left out; a quarter of L in the last hypothesis",
-    least=2100,
-)
-def check_balls(seed: int) -> Evidence:
-    """Check the certified balls on their surface and inside, in float64.
-
-    At distances 0.1, 0.5 and 1 of the radius, in each of `directions`: the switches are those of W,
-    and the frozen Hessian's least eigenvalue is at least μ − L times the distance. The gradient of
-    ``ℓ_λ`` points outward on the surface. A ball of ten times the radius, which the certificate
-    refuses, is a counterexample where it has points with other switches or an eigenvalue that is
-    not positive. Without L the ball would reach to the nearest switch, with eigenvalues of at least
-    μ. The networks of `pulled` have a gradient just below what the last hypothesis allows, or just
-    above; then there is no critical point in the ball. The margin is the fall of the eigenvalue
-    over its bound, or the distance of the minimum over its own.
-    """
-    seen = Evidence()
-    for at, around, ball in certified_balls(seed):
-        for share in (0.1, 0.5, 1.0):
-            distance = 0.999999 * share * ball.radius
-            least, same = least_around(at, distance)
-            low = least < ball.curvature - ball.lipschitz * distance - 1e-12
-            fall = (ball.curvature - least) / (ball.lipschitz * distance)
-            seen.add(len(least), wrong=~same | low, ratio=fall)
-        u = directions(at)
-        outward = (flatten(gradient(*moved(at, distance * u)[0], DECAY)) * u).sum(-1)
-        seen.add(wrong=outward <= 0)
-        least, same = least_around(at, 10 * ball.radius)
-        widest, _ = least_around(at, 0.999 * around.cell_radius())
-        too_far, too_low = bool((~same | (least <= 0)).any()), widest < 0.99 * ball.curvature
-        refuted = too_far, too_low.any(), False
-        seen.add(wrong=around.ball(10 * ball.radius).holds, refuted=refuted)
-    draw = torch_generator(seed, "data")
-    for share, part in product((0.5, 0.9), (0.98, 1.02)):
-        for _ in range(20):
-            ball, limits, distance = pulled(share, part, draw)
-            met, inside = part < 1, distance <= ball.radius
-            wrong = ball.holds != met or inside != met or (met and distance > ball.distance)
-            quarter = not met and ball.gradient < limits[1] and not inside
-            ratio = distance / ball.distance if met else None
-            seen.add(1, wrong=wrong, refuted=(False, False, quarter), ratio=ratio)
-    return seen
-
-
-def pulled(
-    share: float, part: float, draw: torch.Generator
-) -> tuple[BallCertificate, tuple[float, float], float]:
-    """Certify a ball around ``w = v``, a = 1, where a reference pulls with any force along (1, 1).
-
-    The least curvature is in that direction, and falls in it as fast as L says, nearly.
-
-    Args:
-        share: ρ in units of ``μ/L(ρ)``.
-        part: the gradient in units of ``(μ − Lρ/2) ρ``.
-        draw: of w and λ.
-
-    Returns:
-        the certificate; ``(μ − Lρ/2) ρ``, and the same with a quarter for the half; and how far
-        the nearest critical point on the line is, infinite if there is none.
-    """
-    s, decay = (0.5 + uniform(draw, 2)).tolist()
-    mu, f = 0.02 * s**2, 2.98 * s**2 + decay
-    at = width_one_at(1, s)._replace(f=_tensor(f))
-    plain = GaussNewton(*at, decay)
-    radius = 0.0
-    for _ in range(40):
-        L = float(plain.lipschitz(radius))
-        radius = share * mu / L
-    limits = ((mu - L * radius / 2) * radius, (mu - L * radius / 4) * radius)
-    origin = s - (part * limits[0] / math.sqrt(2) - (s**2 - f) * s) / decay
-    reference = tuple(torch.full_like(matrix, origin) for matrix in at.W)
-    slope = np.poly1d([1.0, 0.0, decay - f, -decay * origin])  # by w = v, half of it
-    steps = [math.sqrt(2) * (s - x.real) for x in slope.roots if abs(x.imag) < 1e-9]
-    ball = GaussNewton(*at, decay, reference).ball(radius)
-    return ball, limits, min((t for t in steps if t > 0), default=math.inf)
-
-
-def random_points(seed: int, errors: float = 1.0) -> list[tuple[Instance, GaussNewton]]:
-    """Draw random points of random networks, deep and shallow, no minima: one data set each."""
-    result = []
-    for number, widths in enumerate(((1, 1, 1), (2, 3, 1), (2, 2, 2, 1), (2, 2, 2, 2, 1))):
-        network = ReLUNetwork(widths, output_relu=False)
-        stack = problem_stack(network, 17 * seed + number, 2, 12)
-        stack = stack._replace(f=errors * stack.f)
-        result += [(at, GaussNewton(*at, DECAY)) for at in map(stack.one, range(12))]
-    return result
-
-
-def lipschitz_terms(at: Instance, radius: float) -> tuple[float, float]:
-    """Return the two terms of L(ρ), of the squares and of the residuals, in NumPy."""
-    norms = np.array([np.linalg.svd(matrix.numpy())[1][0] for matrix in at.W])
-    s, layers = norms + radius, range(len(norms))
-
-    def others(*left_out: int) -> float:
-        return float(np.delete(s, left_out).prod()) if len({*left_out}) == len(left_out) else 0.0
-
-    b = np.array([others(k) for k in layers])
-    M = np.array([[others(j, k) for k in layers] for j in layers])
-    T = np.array([[[others(j, k, m) for m in layers] for k in layers] for j in layers])
-    a, e = (x.norm(dim=-1).numpy() for x in (at.a, at.residuals().unsqueeze(-1)))
-    moved = e + a * (s.prod() - norms.prod())
-    squares = 3 * (a**2).mean() * np.linalg.norm(b) * M.sum(1).max()
-    return float(squares), float((moved * a).mean() * np.linalg.norm(T.sum(2).max(1)))
-
-
-@claim(
-    "strong-minima-lipschitz",
-    "a Lipschitz constant of the frozen Hessian on a ball, from the layers' norms",
-    "certified",
-    "Proved; at H = 1 and width one nothing smaller would do.",
-    hypotheses=("switches held at values in [−1, 1]",),
-    variant="1 in place of the factor 3; or without the residuals' term",
-    least=2880,
-)
-def check_lipschitz(seed: int) -> Evidence:
-    """Check L against differences of frozen Hessians, computed in float64, at random points.
-
-    The switches are held, so any radius will do: 0.001, 0.1 and 1. For each, the Hessian's change
-    over the distance, in the operator norm, in random directions and in the one that changes all
-    layers alike; for residuals of order one, and for large ones, which make the second term count.
-    L by the certificate is compared with its two terms in NumPy. The margin is the change over the
-    bound; at H = 1 and width one it comes near 1.
-    """
-    seen = Evidence()
-    for at, around in (*random_points(seed), *random_points(seed, errors=100.0)):
-        start, S = flatten(at.W), at.switches()
-        X = normal(torch_generator(seed, "shuffling"), 8, len(start))
-        X = torch.cat([start[None], torch.ones_like(start)[None], X])
-        X = X / X.norm(dim=-1, keepdim=True)
-        here = frozen_hessian(*at, DECAY, S)
-        for radius in (0.001, 0.1, 1.0):
-            there = frozen_hessian(*moved(at, radius * X)[0], DECAY, S)
-            change = torch.linalg.matrix_norm(there - here, 2) / radius
-            squares, residuals = lipschitz_terms(at, radius)
-            bound = squares + residuals
-            wrong = change > bound * (1 + 1e-9) + 1e-8
-            wrong |= abs(float(around.lipschitz(radius)) / bound - 1) > 1e-8
-            low = change > squares / 3 + residuals + 1e-8, change > squares + 1e-8
-            seen.add(len(X), wrong=wrong, refuted=low, ratio=change / bound)
-    return seen
-
-
-@claim(
-    "strong-minima-cell",
-    "a radius within which no switch changes",
-    "certified",
-    "Proved; exact for one hidden layer.",
-    hypotheses=("no activation's input is 0, but where nothing feeds it",),
-    variant="a radius ten times as large",
-    least=1760,
-)
-def check_cell(seed: int) -> Evidence:
-    """Check that no switch changes within the radius that is certain to stay in the cell.
-
-    Random points of random networks; switches by the network itself, at that radius in random
-    directions and straight towards each boundary. The margin is the radius over the distance to
-    the nearest boundary on these ways; 1 at H = 1, where the bound is exact.
-    """
-    seen = Evidence()
-    for at, around in random_points(seed):
-        radius = around.cell_radius()
-        distances, ways = straight_to_boundaries(at)
-        X = normal(torch_generator(seed, "shuffling"), 40, ways.shape[-1])
-        X = torch.cat([X / X.norm(dim=-1, keepdim=True), ways])
-        same, farther = (moved(at, factor * radius * X)[1] for factor in (0.999999, 10.0))
-        seen.add(len(X), wrong=~same, refuted=~farther.all(), ratio=radius / distances.min())
     return seen

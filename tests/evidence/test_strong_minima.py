@@ -1,33 +1,29 @@
-"""Minima with the Gauss–Newton term: closed forms, counterexamples and the certificate."""
+"""Minima with one hidden layer: closed forms and counterexamples."""
 
-import inspect
 import math
-import textwrap
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import decays, scales, tensors
+from strategies import decays, tensors
 
 from evidence import strong_minima as strong
 from evidence.claims import Unsound
 from evidence.solvers.exact import correlation
-from pscore import gauss_newton
+from evidence.solvers.smooth import DECAY, ONE_LAYER, smooth_points
 from pscore.curvature import flatten, frozen_hessian, least_eigenvalue
-from pscore.gauss_newton import GaussNewton
 from pscore.instance import Instance
 from pscore.loss import gradient, regularized_loss
 from pscore.network import ReLUNetwork
-from pscore.seeds import torch_generator
 
 
 def test_points_are_critical_to_1e_10_and_of_every_rank():
     ranks = set()
-    for setting in strong.ONE_LAYER:
-        points, kept = strong.smooth_points(0, *setting)
+    for setting in ONE_LAYER:
+        points, kept = smooth_points(0, *setting)
         assert int(kept.sum()) == points.size
-        assert flatten(gradient(*points, strong.DECAY)).norm(dim=-1).max() < 1e-10
+        assert flatten(gradient(*points, DECAY)).norm(dim=-1).max() < 1e-10
         ranks |= {(setting[0][1], r) for r in strong.units_of(points).rank.tolist()}
     assert {(1, 1), (2, 1), (2, 2), (3, 1), (3, 2)} <= ranks
 
@@ -64,13 +60,6 @@ def test_misleading_hessian_is_positive_definite():
     assert least_eigenvalue(frozen_hessian(*strong.idle_unit(), 0.1)) > 0.09
 
 
-def test_the_numbers_of_width_one():
-    saddle, minimum = strong.width_one_roots(2, 0.1)
-    assert (saddle, minimum) == (pytest.approx(0.1001, abs=5e-5), pytest.approx(0.9642, abs=5e-5))
-    assert strong.width_one_roots(2, 1.001 * strong.fold(2)) == []
-    assert strong.width_one_roots(1, 1.001) == []
-
-
 @given(
     st.lists(st.floats(0.1, 3.0), min_size=3, max_size=3),
     st.floats(0.1, 3.0),
@@ -94,48 +83,11 @@ def test_three_cells_are_flat_however_drawn(p, first, second, angle, decay):
     assert values[1] > 1e-9 * values[-1]
 
 
-@given(st.integers(1, 3), st.floats(0.02, 0.9), scales)
-def test_width_one_minima_are_certified_and_saddles_are_not(H, share, size):
-    """With a = f = 1, scaled; the certificate knows nothing of the closed form."""
-    decay = share * strong.fold(H)
-    *saddle, minimum = strong.width_one_roots(H, decay)
-    scale = size ** (1 / (H + 1))  # f → cf, W → c^{1/(H+1)} W, λ → c^{2H/(H+1)} λ
-    decay *= scale ** (2 * H)
-
-    def around(rho):
-        at = strong.width_one_at(H, rho * scale)
-        return GaussNewton(*at._replace(f=size * at.f), decay)
-
-    ball = around(minimum).largest_ball(30)
-    assert ball.holds
-    assert 0 < ball.convexity < ball.curvature
-    assert ball.radius < minimum * scale
-    assert not any(around(rho).ball(1e-6).holds for rho in saddle)
-
-
-@given(st.data(), decays)
-def test_drawn_points_keep_switches_and_curvature(data, decay):
-    network = ReLUNetwork((2, 2, 2, 1), output_relu=False)
-    W = tuple(data.draw(tensors(*shape)) for shape in network.shapes)
-    a, f = data.draw(tensors(2, 2)), data.draw(tensors(2))
-    around = GaussNewton(network, W, a, f, decay)
-    radius = around.cell_radius(steps=12)
-    X = data.draw(tensors(network.parameter_count))
-    if radius == 0 or X.norm() == 0:
-        return
-    at = Instance(network, W, a, f)
-    there, same = strong.moved(at, (0.999 * radius * X / X.norm())[None])
-    assert same.all()
-    change = frozen_hessian(*there.one(0), decay) - frozen_hessian(*at, decay)
-    bound = float(around.lipschitz(radius).upper()) * radius
-    assert torch.linalg.matrix_norm(change, 2) <= bound * (1 + 1e-9) + 1e-9
-
-
 def test_the_squares_miss_a_point_that_is_not_critical():
     at = strong.crossing(0)
     off = at.at((at.W[0], 1.1 * at.W[1]))
     for point, equal in ((at, True), (off, False)):
-        gap = strong.sum_of_squares(point) - frozen_hessian(*point, strong.DECAY)
+        gap = strong.sum_of_squares(point) - frozen_hessian(*point, DECAY)
         assert bool((gap.abs() < 1e-9).all()) == equal
 
 
@@ -144,24 +96,6 @@ def test_the_polytope_ends_where_a_unit_is_zero():
     end, far = strong.along_polytope(at, 1.0)
     assert (strong.units_of(end).size.amin(-1) < 1e-7).all() and (far > 0).all()
     assert (strong.units_of(strong.along_polytope(at, 0.5)[0]).size > 0.1).all()
-
-
-def test_the_way_to_a_boundary_ends_there():
-    at, _ = strong.random_points(0)[-1]
-    distances, ways = strong.straight_to_boundaries(at)
-    for factor, same in ((1 - 1e-9, True), (1 + 1e-9, False)):
-        stays = strong.moved(at, factor * distances.min() * ways)[1]
-        assert bool(stays[distances.argmin()]) == same
-
-
-@pytest.mark.parametrize("widths", strong.SURVEYED)
-def test_the_survey_finds_no_kink_that_sags(widths):
-    table = strong.survey(0, widths)
-    kinks = table[table["end"] == "kink"]
-    assert len(table) <= strong.STARTS and len(kinks) > 0
-    assert (table["end"] == "open").sum() <= strong.STARTS // 5
-    assert not kinks["sagging"].any() and kinks["held"].any()
-    assert (table.loc[table["end"] == "strict", "least"] > 0).all()
 
 
 @given(st.integers(1, 4), st.data())
@@ -188,21 +122,3 @@ def test_wide_networks_end_on_kinks_without_zero_neurons_too():
         kink = ((z < 1e-8) & (ends.W[0].norm(dim=-2) > 0).unsqueeze(1)).flatten(1).any(-1)
         kinds |= set(zip(zero.tolist(), kink.tolist(), strict=True))
     assert {(False, True), (False, False), (True, False)} <= kinds
-
-
-def test_the_pull_of_a_reference_is_along_one_line():
-    """The certificate's μ, and its gradient, are what `pulled` set out to make."""
-    ball, limits, distance = strong.pulled(0.9, 0.98, torch_generator(3, "data"))
-    assert ball.holds and ball.gradient == pytest.approx(0.98 * limits[0], rel=1e-6)
-    assert 0.5 * ball.radius < distance < ball.distance < ball.radius
-
-
-@pytest.mark.parametrize("wrong", ["L * radius / 4, self", "L * radius, self"])
-def test_another_constant_in_the_last_hypothesis_is_noticed(monkeypatch, wrong):
-    source = inspect.getsource(gauss_newton.GaussNewton.ball)
-    assert "L * radius / 2, self" in source
-    scope = dict(vars(gauss_newton))
-    exec(textwrap.dedent(source).replace("L * radius / 2, self", wrong), scope)
-    monkeypatch.setattr(gauss_newton.GaussNewton, "ball", scope["ball"])
-    with pytest.raises(Unsound, match="violated"):
-        strong.check_balls(seed=0)
