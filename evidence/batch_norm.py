@@ -138,7 +138,7 @@ def check_lenet5_enters_sooner(seed: int) -> Evidence:
     "fig-batch-norm-loss",
     "LeNet-5 on MNIST: with batch norm, the curvature is smaller, not larger",
     "observed",
-    "The same pairs: the path's median, and at equal loss below 2.",
+    "The same ten pairs: the path's median, and at equal loss below 2.",
     hypotheses=("a pair of stored trials",),
     uses=("eq-17", "batch-norm-scale"),
     variant="the same with labels by chance: a coin for each pair says whether they are exchanged",

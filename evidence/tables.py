@@ -121,6 +121,12 @@ def equivalence(interval: Interval, low: float, high: float) -> str:
     return "different" if interval.high < low or high < interval.low else "undecided"
 
 
+def compatible(values: Sequence[float], reported: Reported, level: float = 0.95) -> bool:
+    """Say whether trials exclude neither a reported mean nor its spread: no sign of being alike."""
+    gap, ratio = (f(values, reported, level) for f in (difference, spread_ratio))
+    return gap.low <= 0 <= gap.high and ratio.low <= 1 <= ratio.high
+
+
 def _trials(values: Sequence[float]) -> NDArray[np.float64]:
     ours = np.asarray(values, dtype=float)
     if ours.size < 2 or not np.isfinite(ours).all():

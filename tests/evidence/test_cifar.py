@@ -19,6 +19,25 @@ def test_without_the_normalisation_the_check_turns_red(monkeypatch):
         check_scale_invariance(0)
 
 
+def test_on_cifar10_the_first_weights_decide_the_sign_at_the_start():
+    """Twenty draws each, from the same seeds on the same images; none of them was trained."""
+    inside = {}
+    for name in ("default", "he", "softmax"):
+        trials, paths, made = stored(f"cifar10-first/{name}")
+        assert made["parameters"].get("initialization", "default") == name
+        assert paths.step.eq(0).all() and len(trials) == paths.seed.nunique() == 20
+        inside[name] = (paths.curvature > 0).sum()
+    assert inside["softmax"] == 20 and inside["default"] <= 5 < inside["he"] < 15
+
+
+@pytest.mark.parametrize("pixels", ["standard", "unit"])
+def test_on_cifar10_the_pixels_scale_does_not_decide_it(pixels):
+    for name, inside in (("default", False), ("softmax", True)):
+        _, paths, made = stored(f"cifar10-weights/{pixels}-{name}")
+        assert made["parameters"]["normalization"] == pixels and paths.seed.nunique() == 2
+        assert (paths.query("step == 0").curvature > 0).eq(inside).all()
+
+
 def test_on_cifar10_the_first_step_depends_on_the_batch_and_the_others_curve_upwards():
     start = stored("cifar10-start").trajectories
     first = start[start.step == 0]

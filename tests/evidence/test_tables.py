@@ -12,6 +12,7 @@ from evidence.tables import (
     Reported,
     beside_table_2,
     compare,
+    compatible,
     difference,
     equivalence,
     predicted,
@@ -204,3 +205,10 @@ def test_what_the_chapters_say_of_the_nine_rows():
     low, high = 100 * ALPHA, 100 - 100 * ALPHA
     assert -2.119 < np.percentile(gaps, low) < np.percentile(gaps, high) < 2.119
     assert 1 / 1.5 < np.percentile(ratios, low) < np.percentile(ratios, high) < 1.5
+
+
+def test_compatible_is_on_mean_and_spread():
+    reported = Reported(10.0, 1.0, 100)
+    for mean, deviation, word in ((10.0, 1.0, True), (10.8, 1.0, False), (10.0, 0.4, False)):
+        assert compatible(sample(mean, deviation, 20), reported) == word
+    assert compatible(sample(10.8, 1.0, 20), reported, 0.999)
