@@ -3,13 +3,17 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 
-import ipywidgets
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+
+try:
+    import ipywidgets
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+except ImportError as error:
+    raise ImportError(f"figures: {error}; pip install 'pscore[book]'") from error
 
 # Dark to light, so that the order survives without colour; used with one line style each.
 INK, BLUE, ORANGE, PALE = "#1a1a1a", "#1f5fa8", "#d9822b", "#c9d6e4"

@@ -21,12 +21,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from flint import arb, arb_mat, ctx
 from torch import Tensor
 
 from pscore.arguments import positive
 from pscore.loss import checked
 from pscore.network import ReLUNetwork
+
+try:
+    from flint import arb, arb_mat, ctx
+except ImportError as error:
+    raise ImportError("ball arithmetic needs python-flint: pip install 'pscore[exact]'") from error
 
 BITS = 128
 

@@ -225,7 +225,7 @@ class CurvatureProbe:
         return None
 
     def table(self) -> Any:
-        """Return the records as a pandas table, one row a measured step."""
+        """Return the records as a table of pandas, which has to be there: one row a step."""
         import pandas as pd
 
         return pd.DataFrame(self.records, columns=list(Record._fields))
