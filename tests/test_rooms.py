@@ -42,8 +42,8 @@ def lines(paths) -> int:
 
 
 def test_the_library_is_small():
-    # 2,500, and what a probe needs to be right, or to refuse, in other people's training.
-    assert lines((ROOT / "pscore").glob("*.py")) <= 2900
+    # 2,500, and 500 for what it takes to be right, or to refuse, in other people's training.
+    assert lines((ROOT / "pscore").glob("*.py")) <= 3000
 
 
 def test_the_experiments_are_small():
