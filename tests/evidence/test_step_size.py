@@ -1,4 +1,4 @@
-"""What a step has to do with the curvature: exact identities, and the stored pairs."""
+"""What a step has to do with the curvature: exact identities, and functions that are solved."""
 
 from fractions import Fraction
 
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from evidence import step_size as checks
 from evidence.claims import Unsound
-from evidence.step_size import Quartic, check_two_rates, late_curvature, mean_second
-from pscore.experiments.trials import stored
+from evidence.descents.polynomials import Folded, Quartic, mean_second
+from evidence.descents.solvable import shares, two_weights
 
 quarters = st.integers(-8, 8).map(lambda n: Fraction(n, 4))
 
@@ -44,33 +44,6 @@ def test_gradients_and_hessians_of_the_polynomials(a, b, d, W, v):
     assert loss.second(W, v) == (4 * bent - wide) / 3
 
 
-def test_the_pairs_differ_in_the_learning_rate_alone():
-    made = [stored(name).provenance for name in (checks.SLOW, checks.FAST)]
-    rates = [one["parameters"].pop("learning_rate") for one in made]
-    assert rates == [0.05, 0.2]
-    for key in ("parameters", "data_digest"):
-        assert made[0][key] == made[1][key]
-    for key in ("commit", "device"):
-        assert made[0]["runs"][-1][key] == made[1]["runs"][-1][key]
-    assert sorted(stored(checks.SLOW).trials.seed) == sorted(stored(checks.FAST).trials.seed)
-
-
-def test_the_step_is_used_up_alike_at_both_rates():
-    for name in (checks.SLOW, checks.FAST):
-        eta, c = late_curvature(name)
-        assert ((0.4 < eta * c / 4) & (eta * c / 4 < 0.6)).all()
-
-
-def test_exchanged_rates_turn_the_check_red(monkeypatch):
-    monkeypatch.setattr(checks, "late_curvature", lambda name: late_curvature(_other(name)))
-    with pytest.raises(Unsound, match="violated"):
-        check_two_rates(0)
-
-
-def _other(name):
-    return checks.FAST if name == checks.SLOW else checks.SLOW
-
-
 def test_a_mean_by_the_trapezoidal_rule_turns_the_checks_red(monkeypatch):
     def trapezoidal(losses, W, v, eta):
         return sum((q.second(W, v) + q.second(W - eta * v, v)) / 2 for q in losses) / len(losses)
@@ -90,13 +63,6 @@ def test_bends_of_waves_are_second_derivatives_and_eigenvalues_are_the_largest()
     assert waves.slopes(W + np.pi / 2)[0, 0] == pytest.approx([-1.0, 0.0])
 
 
-def test_an_interval_for_another_quotient_turns_the_check_red(monkeypatch):
-    right = checks.within_a_quarter
-    monkeypatch.setattr(checks, "within_a_quarter", lambda logs, size: right(logs, 1.4 * size))
-    with pytest.raises(Unsound, match="violated"):
-        check_two_rates(0)
-
-
 def test_a_budget_with_less_curvature_turns_the_check_red(monkeypatch):
     bend = checks.Waves.bend
     monkeypatch.setattr(checks.Waves, "bend", lambda self, W, g, eta: 0.9 * bend(self, W, g, eta))
@@ -109,3 +75,46 @@ def test_a_flow_of_another_length_turns_the_check_red(monkeypatch):
     monkeypatch.setattr(checks, "flow_length", lambda one, decay: 1.001 * length(one, decay))
     with pytest.raises(Unsound, match="violated"):
         checks.check_lengths(0)
+
+
+@given(vectors(4), vectors(2), vectors(2), vectors(2), st.integers(1, 8))
+def test_kinks_are_what_taylor_leaves_over(A, a, d, W, eighths):
+    """A line that crosses the axes: the value has no other bend than the two folds'."""
+    folds = np.array([[Fraction(1), Fraction(0)], [Fraction(0), Fraction(1)]], dtype=object)
+    loss = Folded(0 * A.reshape(2, 2), a, folds, d + Fraction(1, 97))
+    eta, v = Fraction(eighths, 4), np.array([Fraction(3), Fraction(-2)], dtype=object)
+    change = loss.value(W - eta * v) - loss.value(W)
+    assert loss.kinks(W, v, eta) == change + eta * (loss.gradient(W) @ v)
+
+
+def test_a_budget_without_kinks_turns_the_check_red(monkeypatch):
+    monkeypatch.setattr(Folded, "kinks", lambda self, W, v, eta: Fraction(0))
+    with pytest.raises(Unsound, match="violated"):
+        checks.check_order(0)
+
+
+def test_a_run_that_never_reshuffles_turns_the_check_red(monkeypatch):
+    same = lambda draw, slope, reshuffled: shares(draw, slope, False)  # noqa: E731
+    monkeypatch.setattr(checks, "shares", same)
+    with pytest.raises(Unsound, match="violated"):
+        checks.check_noisy_quadratic(0)
+
+
+def test_steps_from_a_minimum_stay_and_a_start_at_the_edge_leaves_it():
+    w, v = two_weights(np.array([2.0]), np.array([0.5]), 0.1, 10)
+    assert (w[0], v[0]) == (2.0, 0.5)
+    w, v = two_weights(np.array([5.0]), np.array([0.202]), 0.1, 20000)
+    assert w[0] * v[0] == pytest.approx(1) and w[0] ** 2 + v[0] ** 2 < 20
+
+
+def test_longer_steps_than_said_turn_the_check_red(monkeypatch):
+    monkeypatch.setattr(checks, "two_weights", lambda w, v, eta, n: two_weights(w, v, eta / 3, n))
+    with pytest.raises(Unsound, match="violated"):
+        checks.check_two_weights(0)
+
+
+def test_a_doubled_hessian_turns_the_cross_entropys_check_red(monkeypatch):
+    right = checks.hessian
+    monkeypatch.setattr(checks, "hessian", lambda loss, W: 2 * right(loss, W))
+    with pytest.raises(Unsound, match="violated"):
+        checks.check_cross_entropy(0)
