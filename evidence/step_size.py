@@ -73,7 +73,7 @@ def check_one_step(seed: int, problems: int = 60) -> Evidence:
 
 @claim(
     "step-size-budget",
-    "over steps on random batches the mean curvature is 4ρ/η, less what the loss has fallen",
+    "over steps on random batches the mean curvature is 4β/η, less what the loss has fallen",
     "certified",
     "Proved; both sides in rational numbers, over all runs of two steps.",
     hypotheses=(
@@ -82,7 +82,7 @@ def check_one_step(seed: int, problems: int = 60) -> Evidence:
         "gradients not all zero",
     ),
     uses=("step-size-parabola",),
-    variant="1 in place of the share ρ, as if each step followed the whole gradient",
+    variant="1 in place of the share β, as if each step followed the whole gradient",
     least=12,
 )
 def check_budget(seed: int, problems: int = 12) -> Evidence:
@@ -109,22 +109,22 @@ def check_budget(seed: int, problems: int = 12) -> Evidence:
         if not squares:
             seen.add(False)
             continue
-        C, rho = bends / squares, wholes / squares
+        C, beta = bends / squares, wholes / squares
         fall = 9 * mean_value(losses, start) - ends
-        wrong = (eta * C / 4 != rho - fall / (eta * squares)) | (not 0 <= rho <= 1)
-        wrong |= (fall > 0) != (C < 4 * rho / eta)
+        wrong = (eta * C / 4 != beta - fall / (eta * squares)) | (not 0 <= beta <= 1)
+        wrong |= (fall > 0) != (C < 4 * beta / eta)
         seen.add(True, wrong=wrong, refuted=eta * C / 4 != 1 - fall / (eta * squares))
     return seen
 
 
 @claim(
     "step-size-standstill",
-    "a bounded loss and squared gradients without a finite sum: the mean curvature is 4ρ/η",
+    "a bounded loss and squared gradients without a finite sum: the mean curvature is 4β/η",
     "certified",
     "Proved; descents on bounded waves, one or all at a time, with Hessians along each step.",
     hypotheses=("|E L| bounded along the steps", "the bound below 1/20 after the steps made"),
     uses=("step-size-budget",),
-    variant="2/η in place of 4/η; 1 in place of ρ where batches differ",
+    variant="2/η in place of 4/η; 1 in place of β where batches differ",
     least=20,
 )
 def check_standstill(seed: int, runs: int = 40, steps: int = 2000) -> Evidence:
@@ -134,7 +134,7 @@ def check_standstill(seed: int, runs: int = 40, steps: int = 2000) -> Evidence:
     rates so large that most runs never come to rest. The curvature's mean along each step is
     taken by Gauss's rule, from Hessians; the other side knows only that the values lie in
     [−1, 1] and how large the gradients were: by the budget,
-    :math:`|\eta C_T/4 - \rho| \le 2/(\eta\,S_T)`. For single waves expectations are means over
+    :math:`|\eta C_T/4 - \beta| \le 2/(\eta\,S_T)`. For single waves expectations are means over
     300 runs, allowed five standard errors of the noise. Along the whole gradient the largest
     eigenvalue has to reach :math:`2/\eta`, up to such a bound, in the last quarter again.
     """
@@ -175,10 +175,10 @@ def _add_single_waves(seen: Evidence, draw: np.random.Generator, runs: int = 300
         wholes += (whole**2).sum(1)
         noise += (whole * (g - whole)).sum(1)
         W = W - eta[:, None] * g
-    bound, rho = 2 / (eta[0] * squares.mean()), wholes.sum() / squares.sum()
+    bound, beta = 2 / (eta[0] * squares.mean()), wholes.sum() / squares.sum()
     allowed = bound + 5 * noise.std() / (runs**0.5 * squares.mean()) + 1e-6
     mean, use = eta[0] * bends.sum() / squares.sum() / 4, bool(bound < 0.05)
-    wrong, other = bool(abs(mean - rho) > allowed), bool(abs(mean - 1) > allowed)
+    wrong, other = bool(abs(mean - beta) > allowed), bool(abs(mean - 1) > allowed)
     seen.add(np.array([use]), wrong=wrong, refuted=(False, use and other))
 
 
@@ -238,7 +238,7 @@ def flow_length(one: Normalised, decay: float) -> float:
 
 @claim(
     "step-size-order",
-    "whatever the order of the batches, and with kinks: ηC/4 + kinks = ρ + κ − fall, for each run",
+    "whatever the order of the batches, and with kinks: ηC/4 + kinks = β + ω − fall, for each run",
     "certified",
     "Proved; both sides in rational numbers, for folded parabolas and any directions.",
     hypotheses=(
@@ -246,7 +246,7 @@ def flow_length(one: Normalised, decay: float) -> float:
         "no step begins on a kink",
     ),
     uses=("step-size-budget",),
-    variant="without the kinks; without κ, as for batches drawn independently",
+    variant="without the kinks; without ω, as for batches drawn independently",
     least=40,
 )
 def check_order(seed: int, problems: int = 60, steps: int = 3) -> Evidence:
@@ -277,16 +277,16 @@ def check_order(seed: int, problems: int = 60, steps: int = 3) -> Evidence:
 
 @claim(
     "step-size-noisy-quadratic",
-    "on a noisy quadratic the curvature is 2h at every learning rate, and ρ is what follows it",
+    "on a noisy quadratic the curvature is 2h at every learning rate, and β is what follows it",
     "certified",
     "Proved; runs of SGD on two parabolas, drawn independently and reshuffled.",
     hypotheses=("batches h/2 ‖W − ξ‖² of one h", "0 < ηh < 2"),
     uses=("step-size-budget", "step-size-order"),
-    variant="ρ of independent batches for reshuffled ones, and the other way round",
+    variant="β of independent batches for reshuffled ones, and the other way round",
     least=16,
 )
 def check_noisy_quadratic(seed: int) -> Evidence:
-    """Compare the share ρ of many long runs with the formulas, up to six standard errors."""
+    """Compare the share β of many long runs with the formulas, up to six standard errors."""
     seen, draw = Evidence(), rng(seed, "data")
     for slope in draw.uniform(0.1, 1.2, 8):
         formulas = slope / 2, slope**2 / (2 + slope)
