@@ -14,10 +14,14 @@ switches are held, and the checks hold whichever switches they are given.
 import math
 
 import torch
+from torch import Tensor
 
 from evidence.claims import Evidence, claim
 from evidence.instances import WIDTHS, equality, near_equality, random_stack, steep, uniform
-from evidence.measures import TOLERANCE, both_sides, exceeds, residual_and_radius
+from evidence.measures import TOLERANCE, both_sides, exceeds, kappas, residual_and_radius
+from pscore.curvature import flatten, frozen_hessian, least_eigenvalue
+from pscore.instance import Instance
+from pscore.loss import gradient, squared_norm
 from pscore.network import ReLUNetwork
 from pscore.seeds import torch_generator
 
@@ -197,4 +201,54 @@ def check_switches_twice(seed: int) -> Evidence:
         differs.append(((x.squeeze(-1) - y).abs() > TOLERANCE * (1 + y.abs())).any(-1))
     seen = Evidence()
     seen.add(stack.size, wrong=differs[0], refuted=differs[1])
+    return seen
+
+
+def jacobian(stack: Instance) -> Tensor:
+    """Return the derivatives of each output in each weight, ``(T, N, m)``, for scalar outputs."""
+    leaves = tuple(w.detach().clone().requires_grad_() for w in stack.W)
+    y = stack.network(leaves, stack.a)
+    rows = [
+        torch.autograd.grad(y[:, i].sum(), leaves, retain_graph=True) for i in range(y.shape[1])
+    ]
+    return torch.stack([flatten(row) for row in rows], dim=-2)
+
+
+@claim(
+    "second-derivative-gram",
+    "the Gram matrix: no word on convexity, but on the gradient and on the rows' span",
+    "certified",
+    "proved",
+    hypotheses=("scalar output", "switches held"),
+    uses=("sharper-bounds",),
+    variant="a positive definite Gram matrix makes the Hessian positive semidefinite",
+    least=240,
+)
+def check_gram(seed: int) -> Evidence:
+    """Check what the Gram matrix says of the Hessian and of the gradient.
+
+    The Jacobian is automatic differentiation of the outputs, the Hessian the exact one of the
+    frozen loss, the gradient backpropagation: three pieces of code. The margin is that of
+    ``‖∇ℓ‖² ≥ 2γℓ/N``.
+    """
+    seen = Evidence()
+    for k, widths in enumerate(((2, 6, 1), (3, 4, 1), (2, 4, 3, 1), (1, 1, 1))):
+        stack = random_stack(ReLUNetwork(widths, False), 10 * seed + k, count=60, points=3)
+        if widths == (1, 1, 1):
+            stack = stack._replace(a=stack.a[:, :1].abs(), f=stack.f[:, :1])
+        J, H, e = jacobian(stack), frozen_hessian(*stack), stack.residuals()
+        N = e.shape[-1]
+        values, vectors = torch.linalg.eigh(J @ J.mT)
+        gamma = values[:, 0]
+        slope = squared_norm(gradient(*stack))
+        exact = torch.einsum("ti,tij,tj->t", e, J @ J.mT, e) / N**2
+        level = gamma * e.square().sum(-1) / N**2  # 2γℓ/N
+        wrong = (slope - exact).abs() > 1e-8 * (1 + exact)
+        wrong |= level > slope * (1 + 1e-8) + 1e-12
+        sure = gamma > 1e-8 * values[:, -1]  # the Gram matrix is positive definite
+        rows = (vectors.mT @ J / values.clamp(min=1e-300).sqrt()[..., None])[sure]
+        on_rows, size = least_eigenvalue(rows @ H[sure] @ rows.mT), 1 + H[sure].abs().amax((-2, -1))
+        wrong[sure] |= on_rows < (gamma / N - kappas(stack)["data"])[sure] - 1e-8 * size
+        refuted = least_eigenvalue(H)[sure] < -1e-6 * size
+        seen.add(len(gamma), wrong=wrong, refuted=refuted, ratio=(level / slope)[sure])
     return seen

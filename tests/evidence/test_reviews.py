@@ -4,26 +4,11 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from evidence import reviews
 from evidence.claims import Unsound
 from pscore import ReLUNetwork, certify
-from pscore.curvature import frozen_hessian
-from pscore.instance import Instance
-
-
-@given(st.floats(0.2, 2), st.floats(-3, 3))
-def test_the_smallest_gram_matrix(t, target):
-    one = torch.ones(1, 1, 1, dtype=torch.float64)
-    network = ReLUNetwork((1, 1, 1), False)
-    stack = Instance(network, (t * one, t * one), one, target * one[..., 0])
-    J = reviews.jacobian(stack)
-    assert (J @ J.mT).item() == pytest.approx(2 * t * t)
-    values = torch.linalg.eigvalsh(frozen_hessian(*stack))[0].tolist()
-    assert values == pytest.approx(sorted([3 * t * t - target, target - t * t]), abs=1e-9)
 
 
 @pytest.mark.parametrize("decay", [0.2, 1e-2, 1e-4])

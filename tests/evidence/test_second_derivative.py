@@ -184,3 +184,14 @@ def test_a_check_sees_switches_that_stand_twice(monkeypatch):
     monkeypatch.setattr(bounds, "random_stack", lambda *args: Twice(*made.random_stack(*args)))
     with pytest.raises(Unsound, match="violated"):
         bounds.check_switches_twice(0)
+
+
+@given(st.floats(0.2, 2), st.floats(-3, 3))
+def test_the_smallest_gram_matrix(t, target):
+    one = torch.ones(1, 1, 1, dtype=torch.float64)
+    network = ReLUNetwork((1, 1, 1), False)
+    stack = Instance(network, (t * one, t * one), one, target * one[..., 0])
+    J = bounds.jacobian(stack)
+    assert (J @ J.mT).item() == pytest.approx(2 * t * t)
+    values = torch.linalg.eigvalsh(frozen_hessian(*stack))[0].tolist()
+    assert values == pytest.approx(sorted([3 * t * t - target, target - t * t]), abs=1e-9)
