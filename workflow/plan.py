@@ -35,7 +35,7 @@ class Earlier(NamedTuple):
         parameters: its own.
         dataset: its own.
         steps: of a trial.
-        seconds: of a trial.
+        seconds: of a trial, or of all that have its seed.
         size: bytes a trial.
         machine: where it ran.
     """
@@ -64,8 +64,8 @@ def earlier(folders: Iterable[Path]) -> list[Earlier]:
                 made["parameters"],
                 made["dataset"],
                 trials.steps.mean(),
-                trials.seconds.mean(),
-                size / len(trials),
+                trials.groupby("seed").seconds.sum().mean(),  # a ladder of rates has one seed
+                size / trials.seed.nunique(),
                 f"{ran['machine']}, {ran.get('threads', '?')} threads",
             )
         )
@@ -90,7 +90,7 @@ def seconds_a_trial(batch: grid.Batch, like: Earlier) -> float:
     """Return what a trial takes if its steps take as long as those of a stored one."""
     new, old = batch.parameters, like.parameters
     if "steps" in old:
-        return like.seconds * new.get("steps", old["steps"]) / like.steps
+        return like.seconds * (new["steps"] / like.steps if "steps" in new else 1)
     ratio = new.get("epochs", old["epochs"]) / old["epochs"]
     dataset = new.get("dataset", like.dataset)
     if dataset != like.dataset:
