@@ -75,12 +75,13 @@ def earlier(folders: Iterable[Path]) -> list[Earlier]:
 def nearest(batch: grid.Batch, known: Iterable[Earlier]) -> Earlier | None:
     """Return the stored batch of the same experiment that shares most with a new one."""
 
-    def likeness(one: Earlier) -> tuple[bool, int, int]:
+    def likeness(one: Earlier) -> tuple[bool, bool, int, int]:
         given = batch.parameters
+        part = given.get("train_images", 0) == one.parameters.get("train_images", 0)
         equal = sum(one.parameters.get(key) == value for key, value in given.items())
         # What was measured more often than by default costs more.
         extra = sum(bool(one.parameters.get(key)) for key in ("whole_every", "log_first"))
-        return given.get("dataset", one.dataset) == one.dataset, equal, -extra
+        return given.get("dataset", one.dataset) == one.dataset, part, equal, -extra
 
     same = [one for one in known if one.experiment == batch.experiment]
     return max(same, key=likeness, default=None)
@@ -92,9 +93,10 @@ def seconds_a_trial(batch: grid.Batch, like: Earlier) -> float:
     if "steps" in old:
         return like.seconds * (new["steps"] / like.steps if "steps" in new else 1)
     ratio = new.get("epochs", old["epochs"]) / old["epochs"]
-    dataset = new.get("dataset", like.dataset)
-    if dataset != like.dataset:
-        sizes = [IMAGES.get(name) for name in (dataset, like.dataset)]
+    sets = (new.get("dataset", like.dataset), new), (like.dataset, old)
+    images = [(name, made.get("train_images", 0)) for name, made in sets]  # 0 is all of them
+    if images[0] != images[1]:
+        sizes = [part or IMAGES.get(name) for name, part in images]
         ratio *= sizes[0] / sizes[1] if all(sizes) else math.nan
     return like.seconds * ratio * old["batch_size"] / new.get("batch_size", old["batch_size"])
 

@@ -74,6 +74,18 @@ def test_the_plan_is_made_from_what_earlier_trials_took():
     assert table["estimated by"].str.split().str[0].tolist()[:3] == ["toy", "mnist", "cifar10"]
 
 
+def test_the_plan_counts_the_images_that_a_trial_sees():
+    """A batch of the first images is planned by one like it, or by the images; never by another."""
+    table = plan.estimate(example("cifar-start"))
+    assert table["estimated by"].str.contains("default|he|softmax").all()
+    assert (table.hours < 1).all()
+    config = example("cifar-start")
+    config["batches"] = config["batches"][:1]
+    config["batches"][0]["parameters"] |= {"train_images": 25_600, "initialization": "default"}
+    more = plan.estimate(config).hours
+    assert (5 < more / table.hours.iloc[0]).all()
+
+
 # ---- by Snakemake ------------------------------------------------------------------------------
 
 
