@@ -83,6 +83,28 @@ def test_names_in_the_tables_are_names_in_the_code():
     assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", CODE)] == []
 
 
+ENTRIES = [
+    line
+    for block in re.findall(r"```\{glossary\}\n(.*?)```", PAGES["glossary"], re.DOTALL)
+    for line in block.splitlines()
+    if line and not line.startswith(" ")
+]
+BOOK = "\n".join(page for stem, page in PAGES.items() if stem != "glossary").lower()
+
+
+def test_each_term_of_the_glossary_is_used_in_the_book_and_stands_in_it_once():
+    assert len(ENTRIES) > 40
+    assert sorted(ENTRIES) == sorted(set(ENTRIES))
+    words = {entry: re.sub(r" (?:minimum|strongly convex)$", "", entry) for entry in ENTRIES}
+    assert [entry for entry, word in words.items() if word.lower() not in BOOK] == []
+
+
+def test_links_to_the_glossary_have_an_entry():
+    linked = re.findall(r"\{term\}`(?:[^`<]* <)?([^`<>]+)>?`", BOOK)
+    assert len(set(linked)) > 8
+    assert set(linked) - {entry.lower() for entry in ENTRIES} == set()
+
+
 # What a letter of the tables may be set equal to, wherever that is done.
 SET_TO = {
     "F": r"\\lVert f \\rVert_N|\(2 ?\\ell\(0\)\)|1",
