@@ -350,7 +350,7 @@ def settled(
     "certified",
     "proved",
     hypotheses=("batch norm divides by (variance + ε)^½", "ε > 0"),
-    uses=("reviews-existence", "other-architectures-batch-norm"),
+    uses=("global-minimisers-existence", "other-architectures-batch-norm"),
     variant="as with ε = 0: the Hessian at cU is c⁻² times that at U, and indefinite unless ∇ℓ = 0",
     least=30,
 )

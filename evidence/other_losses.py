@@ -536,7 +536,7 @@ def separated(H: int, seed: int, count: int = 100) -> Instance:
     "certified",
     "Proved, with a ball that holds all minimisers; no separating weights are critical.",
     hypotheses=("positively homogeneous units, no biases", "W separates the data"),
-    uses=("origin-euler", "reviews-existence"),
+    uses=("origin-euler", "global-minimisers-existence"),
     variant="scaling lowers the regularised loss, too",
     least=94,
 )

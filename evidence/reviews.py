@@ -51,48 +51,6 @@ def hessian_of(f: Scalar, vector: Tensor) -> Tensor:
 # ---- minimisers, and points of zero training error -----------------------------------------------
 
 
-def margin_losses(outputs: Tensor, signs: Tensor) -> dict[str, Tensor]:
-    """Return mean exponential and logistic losses of the margins ``f_i y_i``, ``(T,)`` each."""
-    margins = outputs * signs
-    return {"exponential": (-margins).exp().mean(-1), "logistic": (-margins).exp().log1p().mean(-1)}
-
-
-@claim(
-    "reviews-existence",
-    "minimisers exist with weight decay; for margin losses of separated data without it none",
-    "certified",
-    "proved",
-    hypotheses=("ℓ ≥ 0 continuous on all of weight space", "λ > 0", "‖W‖² > 2ℓ(0)/λ"),
-    variant="the same ball without weight decay",
-    least=1200,
-)
-def check_existence(seed: int) -> Evidence:
-    """Check coercivity: beyond ``‖W‖² = 2ℓ(0)/λ`` no point is as low as 0, for three losses.
-
-    And with targets that a network's own outputs have as signs, the margin losses fall to 0
-    along tW.
-    """
-    seen = Evidence()
-    for k, widths in enumerate(((2, 3, 1), (2, 3, 2, 1))):
-        network = ReLUNetwork(widths, False)
-        stack = random_stack(network, 10 * seed + k, count=200, points=3)
-        y, size = stack.outputs(), squared_norm(stack.W)
-        signs = torch.where(y > 0, 1.0, -1.0).to(y)
-        losses, starts = (
-            {**margin_losses(x, signs), "squared": (x - stack.f).square().mean(-1) / 2}
-            for x in (y, 0 * y)
-        )
-        for name, value in losses.items():
-            decay = 2.02 * starts[name] / size  # the ball's radius is just below ‖W‖
-            higher = value + decay / 2 * size > starts[name]
-            seen.add(len(value), wrong=~higher, refuted=value < starts[name])
-        separated = (y.abs() > 1e-3).all(-1)
-        far = network([1e3 * w for w in stack.W], stack.a)
-        for value in margin_losses(far, signs).values():
-            seen.add(wrong=separated & ~(value <= 1e-6))
-    return seen
-
-
 @claim(
     "reviews-fitted",
     "points of zero training error have the margin λ and are not critical for ℓ_λ",

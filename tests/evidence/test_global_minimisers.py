@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 from strategies import decays, instances, shares
 
 from evidence import global_minimisers as checks
@@ -100,3 +101,15 @@ def test_critical_problem_has_two_minimisers(H):
     tie = regularized_loss(network, W, a, f, 1.0).item()
     assert tie == pytest.approx(f.item() ** 2 / 2, rel=1e-12)
     assert not certify(network, W, a, f, 1.0)["paper"].inside
+
+
+@pytest.mark.parametrize("decay", [0.2, 1e-2, 1e-4])
+def test_the_exponential_loss_of_the_smallest_network(decay):
+    """e^{-vw} + λ/2 (v² + w²) by a minimiser of scipy's, against √log(1/λ), within the ball."""
+
+    def loss(z):
+        return math.exp(-z[0] * z[1]) + decay / 2 * (z[0] ** 2 + z[1] ** 2)
+
+    best = minimize(loss, [1.0, 2.0], tol=1e-12).x
+    assert best == pytest.approx([math.sqrt(math.log(1 / decay))] * 2, rel=1e-4)
+    assert best @ best <= 2 / decay

@@ -1,26 +1,11 @@
 """What the checks of the chapter on the reviews stand on, by other means."""
 
-import math
-
 import pytest
 import torch
-from scipy.optimize import minimize
 
 from evidence import reviews
 from evidence.claims import Unsound
 from pscore import ReLUNetwork, certify
-
-
-@pytest.mark.parametrize("decay", [0.2, 1e-2, 1e-4])
-def test_the_exponential_loss_of_the_smallest_network(decay):
-    """e^{-vw} + λ/2 (v² + w²) by a minimiser of scipy's, against √log(1/λ), within the ball."""
-
-    def loss(z):
-        return math.exp(-z[0] * z[1]) + decay / 2 * (z[0] ** 2 + z[1] ** 2)
-
-    best = minimize(loss, [1.0, 2.0], tol=1e-12).x
-    assert best == pytest.approx([math.sqrt(math.log(1 / decay))] * 2, rel=1e-4)
-    assert best @ best <= 2 / decay
 
 
 def test_margin_at_a_fitted_point_is_the_weight_decay():
