@@ -360,8 +360,8 @@ def check_no_squares(seed: int) -> Evidence:
 def check_collapse(seed: int) -> Evidence:
     """Check the rate of collapse in U, and in the ball of the origin's basin.
 
-    In U: ``⟨G, W⟩ ≥ λ(1 − 1/(H(H+1)))‖W‖²``. In the ball ``‖W‖² < (H+1)(λ/D_0)^{2/(H−1)}``:
-    ``⟨G, W⟩ ≥ (λ − D_0 (‖W‖²/(H+1))^{(H−1)/2})‖W‖²``, with ``D_0`` from inputs and targets alone,
+    In U: ``⟨G, W⟩ ≥ λ(1 − 1/(H(H+1)))‖W‖²``. In the ball ``‖W‖² < (H+1)(λ/D(0))^{2/(H−1)}``:
+    ``⟨G, W⟩ ≥ (λ − D(0) (‖W‖²/(H+1))^{(H−1)/2})‖W‖²``, with ``D(0)`` from inputs and targets alone,
     which holds outside the ball as well. Random W, on boundaries too.
     """
     seen, weight_decay = Evidence(), 2.0
@@ -371,8 +371,8 @@ def check_collapse(seed: int) -> Evidence:
         inner = (flatten(clarke_gradient(stack, weight_decay, draw)) * flatten(stack.W)).sum(-1)
         slack = 1e-9 * (1 + square)
         f = stack.f.reshape(*stack.a.shape[:2], -1)
-        D_0 = (f.norm(dim=-1) * stack.a.norm(dim=-1)).mean(-1)
-        speed = weight_decay - D_0 * (square / (H + 1)) ** ((H - 1) / 2)
+        at_zero = (f.norm(dim=-1) * stack.a.norm(dim=-1)).mean(-1)
+        speed = weight_decay - at_zero * (square / (H + 1)) ** ((H - 1) / 2)
         seen.add(wrong=inner < speed * square - slack)
         inside = torch.as_tensor(certify(*stack, weight_decay)["paper"].inside) & (square > 0)
         rate = weight_decay * (1 - 1 / (H * (H + 1)))
