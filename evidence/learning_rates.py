@@ -6,6 +6,7 @@ of the same batch before and after the step. At a few points the weights are hel
 measured: of several other batches, and of some fixed images that stand for the whole set.
 """
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,13 +18,16 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from evidence.claims import Evidence, claim
 from pscore.experiments.data import ImageData
 from pscore.experiments.models import initialized
 from pscore.experiments.settings import LOSSES
 from pscore.experiments.share import Share, loss_share
+from pscore.experiments.statistics import student
 from pscore.experiments.training import accuracy
+from pscore.experiments.trials import stored
 from pscore.probe import CurvatureProbe
-from pscore.seeds import torch_generator
+from pscore.seeds import rng, torch_generator
 from pscore.twice import CheapTwice
 
 RATIO = 10 ** (1 / 3)  # between two rungs of the ladder, and between two windows of steps
@@ -272,3 +276,87 @@ def ladder(
         tables.append(train(build, data, images, seed, Plan(**one)))
     trials, paths = (pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True))
     return trials, paths
+
+
+def logged(name: str) -> pd.DataFrame:
+    """Return the logged steps of a stored ladder, with what they are compared by.
+
+    Added are ``rung``, from 0 at η = 0.004; ``window``, w for the steps up to the 10^(w/3)-th and
+    after the one before; ``time``, the window of ηt, whose ratio is the same; and ``used``, ηc/4.
+    """
+    steps = stored(f"learning-rates/{name}").trajectories
+    rung = np.round(3 * np.log10(steps["learning_rate"] / 0.004)).astype(int)
+    window = np.ceil(3 * np.log10(steps["step"] + 1) - 1e-9).astype(int)
+    used = steps["learning_rate"] * steps["curvature"] / 4
+    return steps.assign(rung=rung, window=window, time=rung + window, used=used)
+
+
+def cells(steps: pd.DataFrame) -> pd.DataFrame:
+    """Return medians of loss, curvature and ηc/4 for each seed, rung and window."""
+    groups = steps.groupby(["seed", "rung", "window", "time"], as_index=False)
+    found = groups[["loss", "curvature", "used"]].median()
+    return found.assign(level=np.round(3 * np.log10(found["loss"].clip(lower=1e-9))))
+
+
+def exponents(table: pd.DataFrame, by: str) -> pd.Series:
+    r"""Return each seed's power of η in the curvature, between cells that have something in common.
+
+    The slope of :math:`\log c` over :math:`\log\eta`, by least squares with a constant for each
+    value of a column. Cells whose median is not positive have no logarithm and are left out.
+
+    Args:
+        table: cells.
+        by: that column: ``window``, ``time`` or ``level``.
+    """
+    kept = table[table["curvature"] > 0]
+    kept = kept.assign(x=kept["rung"] / 3, y=np.log10(kept["curvature"]))
+    centred = kept[["x", "y"]] - kept.groupby(["seed", by])[["x", "y"]].transform("mean")
+    products = pd.DataFrame({"xy": centred.x * centred.y, "xx": centred.x**2, "seed": kept["seed"]})
+    sums = products.groupby("seed")[["xy", "xx"]].sum()
+    return sums.xy / sums.xx
+
+
+def late(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the last window, and the rates from 0.0186 on."""
+    return table[(table["window"] == table["window"].max()) & (table["rung"] >= 2)]
+
+
+def early(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the windows up to ηt = 1.9 after the first ten steps, and the rates up to 0.186."""
+    return table[(table["time"] <= 8) & (table["window"] >= 3) & (table["rung"] <= 5)]
+
+
+@claim(
+    "fig-learning-rates",
+    "LeNet-5 on MNIST: late in the runs c falls as 1/η, early it depends on ηt alone",
+    "observed",
+    "Five seeds at seven learning rates, for two losses and two sizes of batches.",
+    hypotheses=("a stored ladder", "late: η ≥ 0.018; early: ηt ≤ 1.9, squared error, η ≤ 0.19"),
+    uses=("eq-17",),
+    variant="−1/2 late, and −1 early; learning rates exchanged by chance",
+    least=6,
+)
+def check_exponents(seed: int, exchanges: int = 30) -> Evidence:
+    """Hold the stored ladders to the exponents that the chapter gives, by Student's intervals."""
+    seen, draw = Evidence(), rng(seed, "data")
+    for loss, size in itertools.product(("cross-entropy", "squared"), (64, 128)):
+        table = late(cells(logged(f"{loss}-{size}")))
+        low, high = interval(exponents(table, "window"))
+        chance = []
+        for _ in range(exchanges):
+            order = np.array([*range(2), *draw.permutation(np.arange(2, 7))])
+            mixed = interval(exponents(table.assign(rung=order[table["rung"]]), "window"))
+            chance.append(not (-1.25 < mixed[0] and mixed[1] < -0.75))
+        wrong = not (-1.25 < low and high < -0.75)
+        seen.add(1, wrong=wrong, refuted=(not low < -0.5 < high, np.array(chance), False))
+    for size in (64, 128):
+        low, high = interval(exponents(early(cells(logged(f"squared-{size}"))), "time"))
+        wrong = not (-0.25 < low and high < 0.25)
+        seen.add(1, wrong=wrong, refuted=(False, False, not low < -1 < high))
+    return seen
+
+
+def interval(values: pd.Series) -> tuple[float, float]:
+    """Return Student's 95 % interval for the mean over the seeds."""
+    mean, half = student(values.to_numpy())
+    return mean - half, mean + half
