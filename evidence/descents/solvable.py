@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 def shares(
     draw: np.random.Generator, slope: float, reshuffled: bool, runs: int = 400, steps: int = 4000
 ) -> NDArray[np.float64]:
-    r"""Follow SGD on :math:`\frac12(w \mp 1)^2`, and return each run's share of the whole gradient after a tenth.
+    r"""Follow SGD on :math:`\frac12(w \mp 1)^2`, and return the whole gradient's share, run by run.
+
+    The first tenth of the steps is left out.
 
     Args:
         draw: the batches are drawn by it.
