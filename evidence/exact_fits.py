@@ -11,18 +11,20 @@ from math import comb
 import numpy as np
 import torch
 from scipy.integrate import solve_ivp
+from scipy.linalg import qr
+from torch import Tensor
 
 from evidence.claims import Evidence, claim
 from evidence.fits import Matrices, data, error, one_weight_off
-from evidence.instances import normal, normal_weights
-from evidence.measures import kappas
+from evidence.instances import normal, normal_weights, random_stack
+from evidence.measures import TOLERANCE, kappas
 from evidence.rational import rank
 from evidence.solvers.memorization import as_fractions, exact_outputs, extended, memorize
 from pscore.certificate import certify
 from pscore.curvature import flatten
 from pscore.instance import Instance
-from pscore.loss import gradient, squared_norm
-from pscore.network import ReLUNetwork
+from pscore.loss import gradient, regularized_loss, squared_norm, training_error
+from pscore.network import ReLUNetwork, Weights
 from pscore.seeds import rng, torch_generator
 
 
@@ -43,20 +45,20 @@ def slope(W: Matrices, X: Matrices, a: np.ndarray, f: np.ndarray) -> Fraction:
 
 @claim(
     "exact-fits-inside",
-    "where ℓ = 0, W is in U(λ, θ) for all λ > θ > 0, and ∇ℓ_λ(W) = λW, on kinks too",
+    "where ℓ = 0, all four margins are λ, and ∇ℓ_λ(W) = λW, on kinks too",
     "certified",
     "Proved; checked in rational arithmetic and, where nothing is rounded, in float64.",
     hypotheses=("ℓ(W) = 0",),
     uses=("paper-definition-2",),
     variant="slope zero with one weight of the output changed by a thousandth",
-    least=17,
+    least=317,
 )
 def check_inside(seed: int) -> Evidence:
     """Compute slopes of ℓ in fractions, and the margin of U and the gradient in float64.
 
     In fractions: the left side of (6) is zero because ℓ is, and so is the slope of ℓ in random
     directions, from its values alone. In float64, `on_whole_numbers`, where nothing is rounded: the
-    margin of U is λ and the gradient λW, to the last bit.
+    margin of U is λ and the gradient λW, to the last bit. And teachers on kinks: all four margins.
     """
     seen = Evidence()
     draw = rng(seed, "initialization")
@@ -73,7 +75,28 @@ def check_inside(seed: int) -> Evidence:
             off = certify(*at, decay)["paper"].margin != decay
             G = flatten(gradient(*at, decay))
             seen.add(1, wrong=off | bool((G != decay * flatten(at.W)).any()))
+    for widths in ((2, 3, 1), (2, 3, 2, 1), (1, 2, 2, 2, 1)):
+        seen.add(100, wrong=missed_on_kinks(widths, seed))
     return seen
+
+
+def missed_on_kinks(widths: tuple[int, ...], seed: int, decay: float = 0.3) -> Tensor:
+    """Say of teachers with an input on a kink whether a margin is not λ, or the slope not λW.
+
+    The slope along W is a difference of values of ``ℓ_λ`` on either side.
+    """
+    h, network = 1e-4, ReLUNetwork(widths, len(widths) == 4)
+    stack = random_stack(network, seed, count=100, points=3, spread=0.3)
+    if widths[0] == 2:  # the first data point on the first unit's kink
+        w = stack.W[0][..., 0]
+        stack.a[:, 0] = torch.stack([-w[:, 1], w[:, 0]], -1)
+    at, size = stack._replace(f=stack.outputs()), squared_norm(stack.W)
+    nearer, further = (
+        regularized_loss(*at.at(tuple(t * w for w in at.W)), decay) for t in (1 - h, 1 + h)
+    )
+    slope = (further - nearer) / (2 * h)
+    wrong = (slope - decay * size).abs() > 1e-3 * (decay * size + at.f.square().amax(-1))
+    return wrong | torch.stack([kappa > 1e-9 for kappa in kappas(at).values()]).any(0)
 
 
 def on_whole_numbers(N: int, seed: int = 0) -> Instance:
@@ -207,4 +230,58 @@ def check_flat(seed: int) -> Evidence:
             wrong=(J @ X.T != 0).any(0) | (not full),
             refuted=(J @ np.abs(X).T != 0).any(0),
         )
+    return seen
+
+
+def interpolating(a: Tensor, f: Tensor, draw: torch.Generator) -> Weights:
+    """Return a network of width N without biases that fits N inputs, no two of them collinear."""
+    directions = normal(draw, 200, a.shape[-1])
+    features = (a @ directions.mT).relu()
+    _, order = qr(features.numpy(), mode="r", pivoting=True)  # independent columns first
+    chosen = torch.from_numpy(order[: len(a)]).long()
+    v = torch.linalg.solve(features[:, chosen], f)
+    return directions[chosen].mT, v[:, None]
+
+
+def best_on_a_ray(a: Tensor, c: float, f: Tensor) -> Instance:
+    """Return the best network for inputs a and ca: one path, by least squares on the ray."""
+    s = float(f[0] + c * f[1]) / (1 + c * c)
+    first = torch.outer(a / a.square().sum(), torch.tensor([1.0, 0.0]).to(a))
+    W = (first, torch.tensor([[s], [0.0]]).to(a))
+    return Instance(ReLUNetwork((2, 2, 1), False), W, torch.stack([a, c * a]), f)
+
+
+@claim(
+    "exact-fits-zero-error",
+    "zero error without biases: impossible on one ray, possible if no ray is shared",
+    "certified",
+    "proved",
+    hypotheses=("no biases", "for the bound: two inputs on one ray", "to fit: none on another's"),
+    variant="two collinear inputs can be fitted",
+    least=1320,
+)
+def check_zero_error(seed: int) -> Evidence:
+    """Check when zero training error can be had without biases.
+
+    Two inputs on one ray: the bound at random networks, and at the best one for the two, which
+    attains it. No two collinear: a network of width N, made by solving N linear equations, whose
+    error is then computed from its weights.
+    """
+    seen = Evidence()
+    draw = torch_generator(seed, "data")
+    for k in range(60):
+        c = float(torch.rand(1, generator=draw)) + 0.2
+        a, f = normal(draw, 2, 2), normal(draw, 2)
+        floor = float((f[1] - c * f[0]) ** 2) / (4 * (1 + c * c))
+        best = best_on_a_ray(a[0], c, f)
+        least = training_error(*best)
+        missed = (least - floor).abs() > 1e-6 * floor + 1e-12
+        seen.add(1, wrong=missed, refuted=floor > 1e-3, ratio=floor / least)
+        stack = random_stack(ReLUNetwork((2, 2, 2, 1), False), 1000 * seed + k, count=20, points=2)
+        error = training_error(stack.network, stack.W, best.a, f)
+        seen.add(20, wrong=error < floor * (1 - TOLERANCE))
+        points, targets = normal(draw, 5, 3), normal(draw, 5)
+        network = ReLUNetwork((3, 5, 1), False)
+        error = training_error(network, interpolating(points, targets, draw), points, targets)
+        seen.add(1, wrong=error > 1e-12)
     return seen

@@ -11,7 +11,7 @@ from evidence import exact_fits as checks
 from evidence.claims import Unsound
 from evidence.fits import data, error, one_weight_off
 from evidence.solvers.memorization import as_fractions, exact_outputs, extended, memorize
-from pscore.certificate import certify
+from pscore import ReLUNetwork, certify
 from pscore.curvature import frozen_hessian, unflatten
 
 
@@ -88,3 +88,35 @@ def test_a_threshold_that_is_too_low_turns_the_check_red(monkeypatch):
     monkeypatch.setattr(checks, "stays_from", lambda depth, f: 0.9 * right(depth, f))
     with pytest.raises(Unsound, match="violated"):
         checks.check_leaves(0)
+
+
+def test_margin_at_a_fitted_point_is_the_weight_decay():
+    draw = torch.Generator().manual_seed(3)
+    network = ReLUNetwork((2, 4, 3, 1))
+    W = [torch.randn(*shape, generator=draw, dtype=torch.float64) for shape in network.shapes]
+    a = torch.randn(5, 2, generator=draw, dtype=torch.float64)
+    for one in certify(network, W, a, network(W, a), 0.2).values():
+        assert one.margin == pytest.approx(0.2)
+
+
+def test_collinear_inputs_leave_a_singular_matrix():
+    a = torch.tensor([[1.0, 2.0], [2.0, 4.0], [0.0, -1.0]], dtype=torch.float64)
+    draw = torch.Generator().manual_seed(0)
+    features = (a @ torch.randn(2, 50, generator=draw, dtype=torch.float64)).relu()
+    assert torch.linalg.matrix_rank(features) == 2
+
+
+def test_a_fit_that_is_none_is_noticed(monkeypatch):
+    fit = checks.interpolating
+    monkeypatch.setattr(checks, "interpolating", lambda *at: [1.1 * w for w in fit(*at)])
+    with pytest.raises(Unsound, match="violated"):
+        checks.check_zero_error(0)
+
+
+def test_a_point_of_positive_error_is_noticed(monkeypatch):
+    loss = checks.regularized_loss
+    assert not checks.missed_on_kinks((2, 3, 1), 0).any()
+    monkeypatch.setattr(
+        checks, "regularized_loss", lambda net, W, a, f, decay: loss(net, W, a, f + 1, decay)
+    )
+    assert checks.missed_on_kinks((2, 3, 1), 0).any()
