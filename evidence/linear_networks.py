@@ -7,12 +7,13 @@ A linear network is `ReLUNetwork` with ``negative_slope=1``. It has no switch bo
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from evidence.claims import Evidence, claim
 from evidence.instances import normal, normal_weights, uniform
-from evidence.measures import kappas
+from evidence.measures import TOLERANCE, kappas
 from evidence.solvers.critical import CriticalPoints, critical_points
 from pscore.curvature import flatten, frozen_hessian
 from pscore.instance import Instance
@@ -296,5 +297,58 @@ def check_switches_interfere(seed: int) -> Evidence:
             met,
             wrong=abs(on - expected) > ROUNDING or abs(off - (p * s - q * other)) > ROUNDING,
             refuted=(met and abs(on - p * s) > 1e-3, met and abs(on - off) > 1e-3),
+        )
+    return seen
+
+
+def first_slope(A: Tensor, a: Tensor, f: Tensor, identity: float) -> tuple[float, float]:
+    """Return the gradient's norm in the first layer ``cI + A_0``, and the bound of the statement.
+
+    Args:
+        A: the matrices ``(H+1, n, n)``.
+        a: inputs ``(N, n)``.
+        f: targets ``(N, n)``.
+        identity: c.
+    """
+    leaf = A.clone().requires_grad_()
+    x = a
+    for matrix in leaf:
+        x = identity * x + x @ matrix
+    error = (x - f).square().sum(-1).mean() / 2
+    slope = torch.autograd.grad(error, leaf)[0][0].norm().item()
+    norms = np.linalg.norm(A.numpy(), 2, axis=(1, 2))
+    moments = a.numpy().T @ (x - f).detach().numpy() / len(a)
+    return slope, float(np.prod(1 - norms[1:]) * np.linalg.norm(moments))
+
+
+@claim(
+    "linear-networks-residual",
+    "linear residual networks: critical with all norms below 1 is a global minimum",
+    "certified",
+    "proved; the theorem is Hardt and Ma's, here for any data",
+    hypotheses=("square layers I + A_k", "‖A_k‖_2 < 1", "λ = 0"),
+    variant="likewise for the product of the A_k",
+    least=120,
+)
+def check_residual(seed: int) -> Evidence:
+    """Check linear residual networks: the gradient of one layer against the least-squares slope.
+
+    The gradient is automatic differentiation through the product, the right side norms and a
+    matrix of moments in NumPy.
+    """
+    seen = Evidence()
+    draw = torch_generator(seed, "data")
+    for instance in range(120):
+        n, depth = 2 + instance % 2, 2 + instance % 3
+        A = normal(draw, depth, n, n)
+        size = 0.05 + 0.9 * uniform(draw, depth)
+        A = A * (size / torch.linalg.matrix_norm(A, 2))[:, None, None]
+        a, f = normal(draw, 2, 6, n)
+        (slope, floor), (plain, plain_floor) = (first_slope(A, a, f, c) for c in (1.0, 0.0))
+        seen.add(
+            1,
+            wrong=slope < floor * (1 - TOLERANCE),
+            refuted=plain < plain_floor * (1 - TOLERANCE),
+            ratio=floor / slope,
         )
     return seen

@@ -144,3 +144,13 @@ def test_worked_example(t):
     expected = torch.cos(torch.tensor(2 * t)).item()
     assert ReLUNetwork((1, 2, 1), False)(turned, a).item() == pytest.approx(expected, abs=1e-6)
     assert checks.linear_network((1, 2, 1))(turned, a).item() == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_bound_is_attained_when_nothing_is_added():
+    """A = 0: the gradient in each layer is E itself; in a plain network it is zero."""
+    draw = torch.Generator().manual_seed(0)
+    a, f = torch.randn(2, 6, 2, generator=draw, dtype=torch.float64)
+    E = a.mT @ (a - f) / 6
+    slope, floor = checks.first_slope(torch.zeros(3, 2, 2).to(a), a, f, 1.0)
+    assert slope == pytest.approx(E.norm().item()) == floor
+    assert checks.first_slope(torch.zeros(3, 2, 2).to(a), a, f, 0.0)[0] == 0
