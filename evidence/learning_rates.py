@@ -22,7 +22,7 @@ from evidence.claims import Evidence, claim
 from pscore.experiments.data import ImageData
 from pscore.experiments.models import initialized
 from pscore.experiments.settings import LOSSES
-from pscore.experiments.share import Share, loss_share
+from pscore.experiments.share import Share, even_log, loss_share
 from pscore.experiments.statistics import student
 from pscore.experiments.training import accuracy
 from pscore.experiments.trials import stored
@@ -227,7 +227,8 @@ def train(
         diverged = True
     taken, steps = time.perf_counter() - began, probe.step
     table = pd.DataFrame(rows).assign(seed=seed, learning_rate=plan.learning_rate)
-    row = {"seed": seed, **_share(table, diverged)._asdict(), "steps": steps, "seconds": taken}
+    share = _share(table, diverged, plan.log_every)
+    row = {"seed": seed, **share._asdict(), "steps": steps, "seconds": taken}
     row |= {"learning_rate": plan.learning_rate, "diverged": diverged}
     row["test_accuracy"] = math.nan if diverged else accuracy(model, data)
     return pd.DataFrame([row]).astype({"entry_step": "Int64"}), table
@@ -240,10 +241,10 @@ def _value(images: Images, model: nn.Module, plan: Plan, chosen: Tensor) -> floa
         return (images.loss(model, plan, chosen) + plan.weight_decay / 2 * squares).item()
 
 
-def _share(table: pd.DataFrame, diverged: bool) -> Share:
+def _share(table: pd.DataFrame, diverged: bool, period: int) -> Share:
     if diverged:
         return Share._make([*table["loss"].head(1).tolist(), *[math.nan] * 5, None])
-    return loss_share(table)
+    return loss_share(even_log(table, period))
 
 
 def ladder(
