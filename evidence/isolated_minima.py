@@ -582,7 +582,7 @@ def check_arc(seed: int) -> Evidence:
     "minima-scaling",
     "without weight decay no non-zero minimum is isolated",
     "certified",
-    "Proved by scaling two neighbouring layers against each other.",
+    "Proved by scaling the weights into units against those out of them.",
     hypotheses=("λ = 0", "W is not 0"),
     variant="with weight decay",
     least=60,
@@ -590,16 +590,16 @@ def check_arc(seed: int) -> Evidence:
 def check_scaling(seed: int) -> Evidence:
     """Without weight decay no non-zero minimum is isolated: no training error changes.
 
-    ``W_i → αW_i``, ``W_{i+1} → W_{i+1}/α`` leaves the training error as it is; each is computed
-    by the network itself. Switches do not change.
+    The weights into a unit times α, those out of it divided by α, with an α for each unit, leave
+    the training error as it is; it is computed by the network itself. Switches do not change.
     """
     seen = Evidence()
     for k in range(60):
         draw = torch_generator(1000 * seed + k, "data")
         network = ReLUNetwork(((2, 3, 1), (2, 2, 3, 1))[k % 2], output_relu=False)
         at = normal_instance(network, draw, 6)
-        alpha = 1.1 + uniform(draw, 1).item()
-        scaled = at.at((alpha * at.W[0], at.W[1] / alpha, *at.W[2:]))
+        alpha = 1.1 + uniform(draw, at.W[1].shape[-2])
+        scaled = at.at((alpha * at.W[0], at.W[1] / alpha[:, None], *at.W[2:]))
         without, with_decay = (
             (regularized_loss(*scaled, decay) - regularized_loss(*at, decay)).abs()
             for decay in (0.0, 0.1)
