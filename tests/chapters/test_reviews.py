@@ -145,3 +145,21 @@ def test_a_falsified_copy_is_reported(what, text, known):
     changed, times = re.subn(pattern, replacement, text, count=1, flags=re.IGNORECASE)
     assert times == 1
     assert message in unanswered(changed, known)
+
+
+def disagreeing(text):
+    """Name the rows whose *certified* or *observed* is not what the ledger says of their link."""
+    verdicts = {claim.label: claim.verdict for claim in claims()}
+    found = []
+    for heading, rows in tables(text).items():
+        for row in rows:
+            said = verdicts.get(REFERENCE.findall(row[4])[0])
+            if row[2] in {"*certified*", "*observed*"} and f"*{said}*" != row[2]:
+                found.append(f"{heading}: {row[0]}")
+    return found
+
+
+def test_what_is_certified_or_observed_is_so_in_the_ledger(text):
+    assert disagreeing(text) == []
+    changed = text.replace("is the union | *certified*", "is the union | *observed*")
+    assert disagreeing(changed) == ["The paper's promises: 3.4"]
