@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from evidence.claims import Evidence, claim, unchecked
+from evidence.claims import Evidence, claim
 from evidence.instances import (
     WIDTHS,
     normal,
@@ -574,13 +574,3 @@ def check_existence(seed: int) -> Evidence:
 def scaled_loss(stack: Instance, c: float) -> Tensor:
     """Return the cross-entropy at cW."""
     return mean_loss(CROSS_ENTROPY, stack.at(tuple(c * w for w in stack.W)))
-
-
-unchecked(
-    __name__,
-    "fig-mnist-squared",
-    "Figure 2 by the squared error: the path of LeNet-5 is convex from the first step",
-    "observed",
-    "Ten trials on MNIST beside those by cross-entropy of the same seeds.",
-    uses=("eq-17", "fig-mnist-full-shares"),
-)
