@@ -194,11 +194,14 @@ class CurvatureProbe:
             FloatingPointError: if the loss, or at a probed step its gradient, is not finite; the
                 message names the step. The records up to there are kept, ``.grad`` is not touched.
         """
-        if self.schedule(self.step) and not _several_processes():
+        due = self.schedule(self.step)
+        if due and not _several_processes():
             measured, gradients = self._measure(loss, scale, retain_graph=False)
             _accumulate(self.parameters, gradients)
             return measured
-        record = self.observe(loss, scale)
+        record = self._measure(loss, scale, retain_graph=True)[0] if due else None
+        if not due:
+            self._pass(loss)
         loss.backward()
         return record
 
@@ -218,10 +221,7 @@ class CurvatureProbe:
         """
         if self.schedule(self.step):
             return self._measure(loss, scale, retain_graph=True)[0]
-        check_loss(loss)
-        self.step += 1
-        if not math.isfinite(value := loss.item()):
-            raise FloatingPointError(f"step {self.step - 1}: the loss is {value}")
+        self._pass(loss)
         return None
 
     def table(self) -> Any:
@@ -279,6 +279,13 @@ class CurvatureProbe:
         if self.on_record is not None:
             self.on_record(record)
         return record, gradients
+
+    def _pass(self, loss: Tensor) -> None:
+        """Count a step that is not measured."""
+        check_loss(loss)
+        step, self.step = self.step, self.step + 1
+        if not math.isfinite(value := loss.item()):
+            raise FloatingPointError(f"step {step}: the loss is {value}")
 
     def _check_moved(self, step: int, scale: float | None) -> None:
         """Warn of a second measurement at the same weights: gradients are being accumulated."""

@@ -73,6 +73,22 @@ def test_a_callback_hears_of_each_record_and_a_table_holds_them():
 
 
 @pytest.mark.parametrize("door", ["backward", "observe"])
+def test_a_schedule_is_asked_once_a_step(door):
+    """One that draws lots would say two things if it were asked twice."""
+    x, y = images_and_labels()
+    model, asked = small_model(), []
+
+    def lots(step):
+        asked.append(step)
+        return len(asked) % 2 == 0
+
+    probe = CurvatureProbe(model, lots)
+    for _ in range(4):
+        getattr(probe, door)(functional.cross_entropy(model(x), y), scale=1.0)
+    assert asked == [0, 1, 2, 3] and [record.step for record in probe.records] == [1, 3]
+
+
+@pytest.mark.parametrize("door", ["backward", "observe"])
 def test_a_scaled_loss_is_refused_or_divided(door):
     x, y = images_and_labels()
     model = small_model()
