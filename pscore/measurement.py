@@ -111,7 +111,7 @@ def measure(
             _check_reached(loss)
     weights, g = _flat(free, free), _flat(gradients, free) / scale
     if over_ranks:
-        value, g = _mean_over_ranks(torch.tensor([value]).to(g)).item(), _mean_over_ranks(g)
+        value, g = _mean_over_ranks(g.new_tensor([value])).item(), _mean_over_ranks(g)
     if not math.isfinite(value):
         raise FloatingPointError(f"the loss is {value}")
     g = g + decay * weights
@@ -260,7 +260,7 @@ def _decay(weight_decay: float | Sequence[float], parameters: Sequence[Tensor]) 
         not_negative("weight_decay", value)
     pairs = zip(weight_decay, parameters, strict=True)
     free = [(value, parameter) for value, parameter in pairs if parameter.requires_grad]
-    each = [torch.full_like(parameter, value, requires_grad=False) for value, parameter in free]
+    each = [torch.full_like(parameter, value) for value, parameter in free]
     return _flat(each, each)
 
 

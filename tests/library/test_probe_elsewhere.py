@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from pscore import CurvatureProbe
+from pscore import CurvatureProbe, measurement
 from pscore.probe import every, measure
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -255,10 +255,11 @@ def test_checkpointed_activations_are_right_or_refused():
 
 
 @pytest.mark.parametrize("first", [nn.Identity(), nn.Linear(5, 5).double()])
-def test_the_reentrant_way_to_checkpoint_is_refused(first):
+@pytest.mark.parametrize("last", [nn.Identity(), nn.Linear(3, 3).double()])
+def test_the_reentrant_way_to_checkpoint_is_refused(first, last):
     """Without weights before it, torch would take those inside for unused without a word."""
     x, y = images_and_labels()
-    wrong = nn.Sequential(first, Checkpointed(small_model(), True))
+    wrong = nn.Sequential(first, Checkpointed(small_model(), True), last)
     loss = functional.cross_entropy(wrong(x.requires_grad_()), y)
     with pytest.raises(ValueError, match="reentrant way.*use_reentrant=False"):
         CurvatureProbe(wrong, every(1)).observe(loss)
@@ -284,17 +285,41 @@ def test_shared_weights_count_once():
 
 
 def test_complex_sharded_and_sparse_are_refused_by_name():
+    real = nn.Parameter(torch.ones(2))
     with pytest.raises(ValueError, match="complex tensor: pass its real and imaginary parts"):
-        CurvatureProbe([torch.ones(2, dtype=torch.cfloat, requires_grad=True)], every(1))
+        CurvatureProbe([real, nn.Parameter(torch.ones(2, dtype=torch.cfloat))], every(1))
 
     class DTensor(nn.Parameter):
         pass
 
     with pytest.raises(ValueError, match="shards of weights"):
-        CurvatureProbe([DTensor(torch.ones(2))], every(1))
-    model = nn.Embedding(4, 2, sparse=True)
+        CurvatureProbe([real, DTensor(torch.ones(2))], every(1))
+    model = nn.Sequential(nn.Embedding(4, 2, sparse=True), nn.Linear(2, 1))
     with pytest.raises(ValueError, match="a gradient is sparse: .*sparse=False"):
         CurvatureProbe(model, every(1)).observe(model(torch.tensor([1, 2])).square().sum())
+
+
+def test_what_is_not_to_be_kept_is_used_up():
+    """As by loss.backward(), so that a measured step holds no two graphs."""
+    x, y = images_and_labels()
+    model = small_model()
+    loss = functional.cross_entropy(model(x), y)
+    measure(loss, list(model.parameters()))
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        loss.backward()
+
+
+def test_a_mean_over_ranks_is_their_sum_by_their_number(monkeypatch):
+    monkeypatch.setattr(measurement.distributed, "all_reduce", lambda values: values.mul_(6))
+    monkeypatch.setattr(measurement.distributed, "get_world_size", lambda: 3)
+    x, y = images_and_labels()
+    model = small_model()
+    alone, _ = measure(functional.cross_entropy(model(x), y), list(model.parameters()))
+    W, loss = list(model.parameters()), functional.cross_entropy(model(x), y)
+    together, _ = measure(loss, W, over_ranks=True)  # each "mean" is twice what is here
+    expected = 2 * alone.loss, 4 * alone.squared_gradient_norm, 2 * alone.curvature
+    # H is reduced once more than its direction, g, which is twice as long: 2 (2g)·2H(2g) / ‖2g‖²
+    assert together == pytest.approx(expected, rel=1e-12)
 
 
 # The loss that is meant.
