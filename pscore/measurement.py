@@ -307,7 +307,7 @@ def _mean_hessian_product(
     for loss, weight in losses():
         with _differentiable_twice():
             gradients = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
-        product += weight * _flat(_hessian_product(gradients, parameters, v), parameters)
+        product += weight * _flat(_hessian_product(gradients, parameters, v, False), parameters)
         total += weight
     if not total:
         raise ValueError("losses gave nothing at its second call: it must start anew at each")
@@ -318,7 +318,7 @@ def _hessian_product(
     gradients: Sequence[Tensor | None],
     parameters: Sequence[Tensor],
     v: Tensor,
-    retain_graph: bool = False,
+    retain_graph: bool,
 ) -> Sequence[Tensor | None]:
     """Differentiate the gradients along the flat vector v: H v, one tensor a parameter."""
     pieces = torch.split(v.detach(), [parameter.numel() for parameter in parameters])
