@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from pscore.arguments import not_negative, positive
 from pscore.loss import checked, mean_square
 from pscore.network import ReLUNetwork, Weights, forward
+from pscore.sequential import with_constant
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,9 @@ def certify(
     if isinstance(network, nn.Module):
         if weights is not None:
             raise ValueError("weights must be None: the model has its own")
-        network, weights = ReLUNetwork.from_sequential(network)
-        a = torch.as_tensor(inputs)
-        if a.ndim == 2 and a.shape[1] == network.widths[0] - 1:
-            inputs = torch.cat([a, a.new_ones(len(a), 1)], 1)
+        model = network
+        network, weights = ReLUNetwork.from_sequential(model)
+        inputs = with_constant(model, inputs)
     W, a, f = checked(network, weights, inputs, targets, weight_decay)
     bounds = curvature_bounds(network, W, a, forward(network, W, a)[0][-1] - f)
     certificates = {}

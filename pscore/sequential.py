@@ -48,6 +48,15 @@ def read(kind: Any, model: nn.Sequential) -> tuple[Any, tuple[Tensor, ...]]:
     return kind(widths, len(activations) == len(linear), slopes.pop()), weights
 
 
+def with_constant(model: nn.Sequential, inputs: Tensor) -> Tensor:
+    """Return the inputs with a last column of ones, if the model's first layer has a bias."""
+    first = next(layer for _, layer in _layers(model))
+    a = torch.as_tensor(inputs)
+    if first.bias is None or a.ndim != 2 or a.shape[1] != first.in_features:
+        return inputs
+    return torch.cat([a, a.new_ones(len(a), 1)], 1)
+
+
 def _layers(model: nn.Sequential, path: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Go through the layers that compute something, by name, or refuse one."""
     for name, layer in model.named_children():

@@ -51,6 +51,12 @@ def test_a_model_is_certified_as_its_network_is(bias):
         certify(model, W, X, torch.ones(9), 0.1)
 
 
+def test_no_column_of_ones_takes_the_place_of_an_input_that_is_missing():
+    model = nn.Sequential(linear(5, 3), nn.ReLU(), linear(3, 1))
+    with pytest.raises(ValueError, match=r"inputs must have the shape \(N, 5\)"):
+        certify(model, None, X, torch.ones(9), 0.1)
+
+
 REFUSED = {
     r"must be an nn.Sequential, not Linear": linear(4, 1),
     r"layer 2 \(Linear\) has a bias: .* unit that is constantly 1": nn.Sequential(
@@ -80,6 +86,8 @@ REFUSED = {
 def test_what_does_not_fit_is_named(words):
     with pytest.raises(ValueError, match=words):
         ReLUNetwork.from_sequential(REFUSED[words])
+    with pytest.raises(ValueError, match=words):
+        certify(REFUSED[words], None, X, torch.ones(9), 0.1)
 
 
 NETWORK = ReLUNetwork((4, 3, 1))
