@@ -145,3 +145,11 @@ def loss_share(trajectory: pd.DataFrame) -> Share:
         curvature_p10=tenth_percentile(step, curvature, step[index]),
         entry_step=int(step[index]),
     )
+
+
+def share_of_trial(trajectory: pd.DataFrame, period: int, diverged: bool) -> Share:
+    """Return a trial's share, read off its even log; of one that diverged the first loss alone."""
+    if diverged:
+        first = trajectory["loss"].head(1).tolist() or [math.nan]
+        return Share._make([*first, *[math.nan] * 5, None])
+    return loss_share(even_log(trajectory, period))

@@ -27,7 +27,7 @@ from pscore.experiments.machine import arithmetic, choose_device, float_type, pr
 from pscore.experiments.models import initialized
 from pscore.experiments.provenance import provenance
 from pscore.experiments.settings import LOSSES, Settings
-from pscore.experiments.share import Share, even_log, loss_share
+from pscore.experiments.share import share_of_trial
 from pscore.experiments.trials import ResultStore, Stored
 from pscore.probe import CurvatureProbe, Record, every, measure_mean
 from pscore.seeds import torch_generator
@@ -78,11 +78,7 @@ class Run:
 
         One that diverged has no share, no t_0 and no last loss.
         """
-        if self.diverged:
-            first = self.trajectory["loss"].head(1).tolist() or [math.nan]
-            share = Share._make([*first, *[math.nan] * 5, None])
-        else:
-            share = loss_share(even_log(self.trajectory, self.log_every))
+        share = share_of_trial(self.trajectory, self.log_every, self.diverged)
         row = {
             "seed": self.seed,
             **share._asdict(),
