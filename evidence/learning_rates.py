@@ -22,10 +22,11 @@ from evidence.claims import Evidence, claim
 from pscore.experiments.data import ImageData
 from pscore.experiments.models import initialized
 from pscore.experiments.settings import LOSSES
-from pscore.experiments.share import Share, even_log, loss_share
+from pscore.experiments.share import share_of_trial
 from pscore.experiments.statistics import student
 from pscore.experiments.training import accuracy
 from pscore.experiments.trials import stored
+from pscore.measurement import flat, hessian_product
 from pscore.probe import CurvatureProbe
 from pscore.seeds import rng, torch_generator
 from pscore.twice import CheapTwice
@@ -113,24 +114,18 @@ class Local:
         with CheapTwice():
             loss = images.loss(model, plan, chosen)
         self.gradients = torch.autograd.grad(loss, self.weights, create_graph=True)
-        flat = _flat(self.weights)
-        self.g = _flat(self.gradients) + self.decay * flat
-        self.value = loss.item() + self.decay / 2 * (flat @ flat).item()
+        W = flat(self.weights, self.weights)
+        self.g = flat(self.gradients, self.weights) + self.decay * W
+        self.value = loss.item() + self.decay / 2 * (W @ W).item()
 
     def product(self, v: Tensor) -> Tensor:
         """Return the Hessian times v."""
-        pieces = v.split([w.numel() for w in self.weights])
-        held = [piece.view_as(w) for piece, w in zip(pieces, self.weights, strict=True)]
-        found = torch.autograd.grad(self.gradients, self.weights, held, retain_graph=True)
-        return _flat(found) + self.decay * v
+        found = hessian_product(self.gradients, self.weights, v, retain_graph=True)
+        return flat(found, self.weights) + self.decay * v
 
     def along(self, v: Tensor) -> float:
         r"""Return :math:`2\,v^T\mathbf{H}v/\|v\|^2`, the curvature (17) with v for the gradient."""
         return (2 * (v @ self.product(v)) / (v @ v)).item()
-
-
-def _flat(tensors: Any) -> Tensor:
-    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
 
 
 def of_batches(images: Images, model: nn.Module, plan: Plan, seed: int) -> dict[str, float]:
@@ -227,7 +222,7 @@ def train(
         diverged = True
     taken, steps = time.perf_counter() - began, probe.step
     table = pd.DataFrame(rows).assign(seed=seed, learning_rate=plan.learning_rate)
-    share = _share(table, diverged, plan.log_every)
+    share = share_of_trial(table, plan.log_every, diverged)
     row = {"seed": seed, **share._asdict(), "steps": steps, "seconds": taken}
     row |= {"learning_rate": plan.learning_rate, "diverged": diverged}
     row["test_accuracy"] = math.nan if diverged else accuracy(model, data)
@@ -239,12 +234,6 @@ def _value(images: Images, model: nn.Module, plan: Plan, chosen: Tensor) -> floa
     with torch.no_grad():
         squares = sum((w**2).sum() for w in model.parameters())
         return (images.loss(model, plan, chosen) + plan.weight_decay / 2 * squares).item()
-
-
-def _share(table: pd.DataFrame, diverged: bool, period: int) -> Share:
-    if diverged:
-        return Share._make([*table["loss"].head(1).tolist(), *[math.nan] * 5, None])
-    return loss_share(even_log(table, period))
 
 
 def ladder(

@@ -6,9 +6,9 @@ probability one, and there the Hessian is that of the frozen loss.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +27,19 @@ from pscore.seeds import torch_generator
 def hessian_of(f: Callable[[Tensor], Tensor], vector: Tensor) -> Tensor:
     """Return the Hessian of a function at one point."""
     return jacrev(grad(f))(vector)
+
+
+def against_bounds(
+    cases: Iterable[tuple[Any, Tensor]], bounds: Callable[[Any, Tensor], tuple[float, float]]
+) -> Evidence:
+    """Hold the downward curvature of problems at points against a bound, and a falsified one."""
+    seen = Evidence()
+    for problem, vector in cases:
+        curvature = -least_eigenvalue(hessian_of(problem.loss, vector))
+        claimed, falsified = bounds(problem, vector)
+        wrong, refuted = (curvature > x * (1 + TOLERANCE) for x in (claimed, falsified))
+        seen.add(1, wrong=wrong, refuted=refuted, ratio=curvature / claimed)
+    return seen
 
 
 def biased_bounds(problem: Biased, vector: Tensor) -> tuple[float, float]:
@@ -77,13 +90,7 @@ def check_biases(seed: int) -> Evidence:
     The least eigenvalue is that of a Hessian by automatic differentiation through a network with
     biases; the bound knows matrices alone.
     """
-    seen = Evidence()
-    for problem, vector in biased_cases(seed):
-        curvature = -least_eigenvalue(hessian_of(problem.loss, vector))
-        bound, without = biased_bounds(problem, vector)
-        wrong, refuted = (curvature > x * (1 + TOLERANCE) for x in (bound, without))
-        seen.add(1, wrong=wrong, refuted=refuted, ratio=curvature / bound)
-    return seen
+    return against_bounds(biased_cases(seed), biased_bounds)
 
 
 class Convolutional(NamedTuple):
@@ -149,6 +156,12 @@ def convolutional_cases(seed: int) -> Iterator[tuple[Convolutional, Tensor]]:
         yield Convolutional(shapes, a, f), scale * normal(draw, size)
 
 
+def convolutional_bounds(problem: Convolutional, vector: Tensor) -> tuple[float, float]:
+    """Return the bound of the dense matrices times the kernels' length, and without it."""
+    dense = problem.dense_bound(vector)
+    return problem.shapes[0][-1] * dense, dense
+
+
 @claim(
     "other-architectures-convolution",
     "shared weights: the bound takes the factor q of a convolution's taps, and no less",
@@ -165,13 +178,7 @@ def check_convolution(seed: int) -> Evidence:
     Curvature by automatic differentiation through torch's convolution, operator norms by the
     Fourier transform.
     """
-    seen = Evidence()
-    for problem, vector in convolutional_cases(seed):
-        curvature = -least_eigenvalue(hessian_of(problem.loss, vector))
-        dense, taps = problem.dense_bound(vector), problem.shapes[0][-1]
-        wrong, refuted = (curvature > x * dense * (1 + TOLERANCE) for x in (taps, 1))
-        seen.add(1, wrong=wrong, refuted=refuted, ratio=curvature / (taps * dense))
-    return seen
+    return against_bounds(convolutional_cases(seed), convolutional_bounds)
 
 
 class Skipping(NamedTuple):
@@ -256,13 +263,7 @@ def check_skips(seed: int) -> Evidence:
     The least eigenvalue is that of a Hessian by automatic differentiation through the network; the
     bound knows norms alone.
     """
-    seen = Evidence()
-    for problem, vector in skip_cases(seed):
-        curvature = -least_eigenvalue(hessian_of(problem.loss, vector))
-        bound, printed = skip_bounds(problem, vector)
-        wrong, refuted = (curvature > x * (1 + TOLERANCE) for x in (bound, printed))
-        seen.add(1, wrong=wrong, refuted=refuted, ratio=curvature / bound)
-    return seen
+    return against_bounds(skip_cases(seed), skip_bounds)
 
 
 def normalized_loss(

@@ -109,14 +109,14 @@ def measure(
         gradients = torch.autograd.grad(loss, free, create_graph=True, allow_unused=True)
         if any(gradient is None for gradient in gradients):
             _check_reached(loss)
-    weights, g = _flat(free, free), _flat(gradients, free) / scale
+    weights, g = flat(free, free), flat(gradients, free) / scale
     if over_ranks:
         value, g = _mean_over_ranks(g.new_tensor([value])).item(), _mean_over_ranks(g)
     if not math.isfinite(value):
         raise FloatingPointError(f"the loss is {value}")
     g = g + decay * weights
     squared_norm = _squared_norm(g)
-    product = _flat(_hessian_product(gradients, free, g, retain_graph), free) / scale
+    product = flat(hessian_product(gradients, free, g, retain_graph), free) / scale
     if over_ranks:
         product = _mean_over_ranks(product)
     value += torch.dot(weights, decay * weights).item() / 2
@@ -167,7 +167,7 @@ def measure_mean(
     with kept(model.buffers()):
         with torch.random.fork_rng(devices):
             value, g = _mean_gradient(losses, free)
-        weights = _flat(free, free)
+        weights = flat(free, free)
         g += weight_decay * weights
         if not math.isfinite(value):
             raise FloatingPointError(f"the loss is {value}")
@@ -261,7 +261,7 @@ def _decay(weight_decay: float | Sequence[float], parameters: Sequence[Tensor]) 
     pairs = zip(weight_decay, parameters, strict=True)
     free = [(value, parameter) for value, parameter in pairs if parameter.requires_grad]
     each = [torch.full_like(parameter, value) for value, parameter in free]
-    return _flat(each, each)
+    return flat(each, each)
 
 
 def _mean_over_ranks(values: Tensor) -> Tensor:
@@ -286,14 +286,14 @@ def _mean_gradient(
     losses: Callable[[], Iterable[tuple[Tensor, float]]], parameters: Sequence[Tensor]
 ) -> tuple[float, Tensor]:
     """Return the weighted mean of the losses, and its gradient as one vector."""
-    total, value, g = 0.0, 0.0, torch.zeros_like(_flat(parameters, parameters))
+    total, value, g = 0.0, 0.0, torch.zeros_like(flat(parameters, parameters))
     for loss, weight in losses():
         check_loss(loss)
         if not 0 < weight < math.inf:
             raise ValueError(f"losses gave the weight {weight}: it must be positive and finite")
         total += weight
         value += weight * loss.item()
-        g += weight * _flat(torch.autograd.grad(loss, parameters, allow_unused=True), parameters)
+        g += weight * flat(torch.autograd.grad(loss, parameters, allow_unused=True), parameters)
     if not total:
         raise ValueError("losses gave nothing: it must go through the pieces at every call")
     return value / total, g / total
@@ -307,14 +307,14 @@ def _mean_hessian_product(
     for loss, weight in losses():
         with _differentiable_twice():
             gradients = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
-        product += weight * _flat(_hessian_product(gradients, parameters, v, False), parameters)
+        product += weight * flat(hessian_product(gradients, parameters, v, False), parameters)
         total += weight
     if not total:
         raise ValueError("losses gave nothing at its second call: it must start anew at each")
     return product / total
 
 
-def _hessian_product(
+def hessian_product(
     gradients: Sequence[Tensor | None],
     parameters: Sequence[Tensor],
     v: Tensor,
@@ -336,7 +336,7 @@ def _hessian_product(
         )
 
 
-def _flat(tensors: Sequence[Tensor | None], like: Sequence[Tensor]) -> Tensor:
+def flat(tensors: Sequence[Tensor | None], like: Sequence[Tensor]) -> Tensor:
     """Join the tensors into one vector without a graph, zeros standing for None.
 
     Half precision becomes float32, in which a sum of squares does not overflow.
