@@ -32,7 +32,11 @@ book: $(READY) ## execute the chapters and build the pages into _build/html
 .PHONY: test
 test: lint ## linter, types, tests, and each chapter's outputs against a fresh run
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadfile \
-		--nbval --nbval-current-env --nbval-cell-timeout=600 tests chapters
+		--nbval --nbval-current-env --nbval-cell-timeout=600 --ignore=tests/pages tests chapters
+
+.PHONY: pages
+pages: book ## build the pages and read them all in a browser, as a reader does
+	@PAGES=required OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadfile tests/pages
 
 .PHONY: test-gpu
 test-gpu: $(READY) ## the tests that need a GPU, which the others pass without

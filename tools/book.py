@@ -1,6 +1,6 @@
 """Builds the book, strictly: `make book`.
 
-Three things that `jupyter-book build` leaves to its caller are done here.
+Four things that `jupyter-book build` leaves to its caller are done here.
 
 * A chapter's outputs are cached by its code cells alone. They also depend on what these import, on
   the pinned packages and on stored results, so a chapter's outputs are forgotten when any of
@@ -8,6 +8,7 @@ Three things that `jupyter-book build` leaves to its caller are done here.
 * A second run over old doctrees forgets the warnings of the first, so they are removed.
 * The pages carry their own widget manager. It comes from npm, pinned by version and checksum, and
   is kept in `.venv/share`, so that only the first build needs a network.
+* What the pages were made from is noted beside them, so that no test reads old ones unawares.
 """
 
 import base64
@@ -22,6 +23,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+import made_from
 import nbformat
 from depends import stale
 from jupyter_cache import get_cache
@@ -103,6 +105,8 @@ def main() -> int:
     """Builds the pages and returns the exit status of the build."""
     fetch_widget_manager()
     forget_stale_outputs()
+    made_from.forget(ROOT)
+    sources = made_from.sources(ROOT)
     index = BUILD / "html" / "index.html"
     index.unlink(missing_ok=True)
     command = [str(Path(sys.executable).parent / "jupyter-book"), "build", str(ROOT)]
@@ -114,6 +118,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return status or 1
+    made_from.store(ROOT, sources)
     print(f"The book: {index.relative_to(ROOT)}  ({index.as_uri()})")
     return 0
 
