@@ -4,6 +4,7 @@
   labelled `paper-theorem-3`, an equation `eq-6`, and bears that number wherever it is shown or
   referred to. What is ours is numbered within its chapter: Proposition 2.1, equation (2.1).
 * The code of a check stands on the page of its statement; see `check_directive`.
+* Under each figure stands what made it; see `made_by`.
 * A page opened as a file preloads no fonts, which a browser refuses there with an error.
 """
 
@@ -12,6 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import check_directive
+import made_by
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
@@ -66,4 +68,5 @@ def setup(app: Sphinx) -> dict:
     app.connect("env-get-updated", number_as_in_the_paper, priority=900)
     app.connect("build-finished", drop_font_preloads)
     check_directive.setup(app)
+    made_by.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
