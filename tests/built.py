@@ -61,7 +61,11 @@ def excuse():
     """Say why the pages should not be tested as they are, or nothing."""
     if not (HTML / "chapters" / "index.html").is_file():
         return "the pages are not built: make book"
-    if os.environ.get("PAGES") != "any" and (edited := made_from.edited(ROOT)):
+    if os.environ.get("PAGES") == "any":
+        return ""
+    if not (ROOT / made_from.STAMP).is_file():
+        return "the pages are not those of a build that succeeded: make book"
+    if edited := made_from.edited(ROOT):
         more = f" and {len(edited) - 3} more" if len(edited) > 3 else ""
         return f"the pages are older than {', '.join(edited[:3])}{more}: make book"
     return ""
