@@ -91,6 +91,16 @@ def test_pages_work_as_files(browser, name):
     page.context.close()
 
 
+@pytest.mark.parametrize("name", [built.CHAPTERS[0], "chapters/theory/certified-set.html"])
+def test_a_page_can_be_read_without_scripts(visit, name):
+    page = visit(name, java_script_enabled=False)
+    text = page.locator("main article")
+    assert text.locator("h1").is_visible()
+    assert len(text.inner_text().split()) > 200
+    for seen in ["section > p .katex", "figure.explorer img", "summary"]:
+        assert all(one.is_visible() for one in text.locator(seen).all()[:3]), seen
+
+
 # ---- each of these can fail --------------------------------------------------------------------
 
 
