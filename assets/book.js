@@ -4,20 +4,6 @@
 // The theme's icons replace <i> elements, which also hold those of the widgets' buttons.
 window.FontAwesomeConfig = Object.assign({ autoReplaceSvg: "nest" }, window.FontAwesomeConfig);
 
-// The widget manager asks for version 2 of MathJax; answer with version 3.
-window.addEventListener("DOMContentLoaded", () => {
-  const mathjax = (window.MathJax = window.MathJax || {});
-  mathjax.Hub = mathjax.Hub || {
-    Queue: (...calls) => {
-      for (const [what, , element] of calls) {
-        if (what === "Typeset" && mathjax.typesetPromise) mathjax.typesetPromise([element]);
-      }
-    },
-    Config: () => {},
-    Configured: () => {},
-  };
-});
-
 // The widget manager's schema checker remarks on its own schema, which no reader can act on.
 const warn = console.warn.bind(console);
 console.warn = (...message) => {

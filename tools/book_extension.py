@@ -5,6 +5,7 @@
   referred to. What is ours is numbered within its chapter: Proposition 2.1, equation (2.1).
 * The code of a check stands on the page of its statement; see `check_directive`.
 * Under each figure stands what made it; see `made_by`.
+* Formulas are set when the book is built; see `formulas`.
 * A page opened as a file preloads no fonts, which a browser refuses there with an error.
 """
 
@@ -13,6 +14,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import check_directive
+import formulas
 import made_by
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -69,4 +71,5 @@ def setup(app: Sphinx) -> dict:
     app.connect("build-finished", drop_font_preloads)
     check_directive.setup(app)
     made_by.setup(app)
+    formulas.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
