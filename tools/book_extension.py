@@ -6,6 +6,7 @@
 * The code of a check stands on the page of its statement; see `check_directive`.
 * Under each figure stands what made it; see `made_by`.
 * Formulas are set when the book is built; see `formulas`.
+* A chapter can be taken away as a notebook; see `downloads`.
 * A page opened as a file preloads no fonts, which a browser refuses there with an error.
 """
 
@@ -14,6 +15,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import check_directive
+import downloads
 import formulas
 import made_by
 from sphinx.application import Sphinx
@@ -72,4 +74,5 @@ def setup(app: Sphinx) -> dict:
     check_directive.setup(app)
     made_by.setup(app)
     formulas.setup(app)
+    downloads.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
