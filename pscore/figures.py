@@ -1,7 +1,11 @@
 """Figures: one style, readable in grey, and explorers that move without a kernel."""
 
 import io
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +15,9 @@ try:
     import matplotlib.pyplot as plt
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from PIL import Image
 except ImportError as error:
     raise ImportError(f"figures: {error}; pip install 'pscore[book]'") from error
 
@@ -105,66 +111,130 @@ def logarithmic(axes: Axes, ticks: Sequence[float]) -> None:
     axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
 
 
-def explorer(
-    draw: Callable[[Axes, float, float], None],
-    rows: tuple[str, Sequence[float]],
-    columns: tuple[str, Sequence[float]],
-    *,
-    figsize: tuple[float, float] = (4.6, 4.2),
-    describe: Callable[[float, float], str],
-) -> ipywidgets.VBox:
-    """Return a picture with two sliders that works in a page without a kernel.
+class Explorer(ipywidgets.VBox):
+    """A picture that its reader moves, with or without a kernel; `explore` makes one.
 
-    Every frame is drawn beforehand; the sliders only choose which one is shown. They can be moved
-    by mouse, by touch and with the arrow keys.
+    Its children are the slider, the second control if there is one, and a stack of frames, or of
+    such stacks. A frame is HTML, a picture above its words. That is stored with a notebook, and
+    the book makes of it a page that needs no widgets.
+    """
+
+    def __repr__(self) -> str:
+        """Say what moves it."""
+        controls = (f"{x.description}: {len(x.options)} values" for x in self.children[:-1])
+        return f"Explorer({', '.join(controls)})"
+
+
+def explore(
+    draw: Callable[..., object],
+    along: tuple[str, Sequence[Any]] | tuple[str, Sequence[Any], Sequence[str]],
+    choose: tuple[str, Sequence[Any]] | None = None,
+    *,
+    describe: Callable[..., str],
+    landmarks: Mapping[Any, str] | None = None,
+    start: Any = None,
+    figsize: tuple[float, float] = (6.4, 3.6),
+    dpi: int = 100,
+) -> Explorer:
+    """Draw a picture for each of many values, and return it with a slider to move it by.
+
+    The axes of all frames stand where those of the one shown first stand; give them limits, so
+    that nothing moves but what is drawn.
 
     Args:
-        draw: draws the picture of two values on given axes.
-        rows: name and values of the first slider.
-        columns: name and values of the second slider.
-        figsize: of one frame, in inches.
-        describe: says in words what the frame of two values shows, for those who can't see it.
+        draw: draws on an empty figure: ``draw(figure, value)``, or with ``choose``
+            ``draw(figure, value, choice)``. It is called once for each frame: keep it quick.
+        along: name and values of the slider, and their labels if these aren't the numbers.
+        choose: name and values of a second control, two to six numbers or short words.
+        describe: says in a sentence what the frame of a value, or of a value and a choice, shows.
+        landmarks: a name for each value, or pair of value and choice, that deserves a button.
+        start: the value, or pair of value and choice, shown first and printed.
+        figsize: of a frame, in inches.
+        dpi: pixels an inch.
     """
-    (row_name, row_values), (column_name, column_values) = rows, columns
-    row_slider = _slider(row_name, row_values)
-    column_slider = _slider(column_name, column_values)
+    name, values, *given = along
+    known = [[_label(x) for x in some] for some in (values, *(choose[1:] if choose else ()))]
+    labels = list(given[0]) if given else known[0]
+    if len(set(known[0])) < max(2, len(values)) or len(labels) != len(values):
+        raise ValueError(f"along: {name} needs two different values or more, and a label for each")
+    if choose and not 2 <= len(choose[1]) == len(set(known[1])) <= 6:
+        raise ValueError(f"choose: {choose[0]} needs two to six different values")
+    at, chosen = _place("start", values[0] if start is None else start, known)
+    names = {_place("landmarks", key, known): x for key, x in (landmarks or {}).items()}
+    if not all(isinstance(x, str) and x for x in names.values()):
+        raise ValueError(f"landmarks must have names, not {list(names.values())}")
+
+    frames = [[(x, *y) for x in values] for y in product(*(choose[1:] if choose else ()))]
+    figure = Figure(figsize=figsize, dpi=dpi)
+    look = {"layout": ipywidgets.Layout(), "style": ipywidgets.HTML().style}
+    places = _places(figure, draw, frames[chosen or 0][at])
+    slider = ipywidgets.SelectionSlider(options=labels, index=at, description=name)
+    slider.layout.width = "min(100%, 36em)"
     stacks = []
-    for row in row_values:
-        frames = [
-            ipywidgets.VBox(
-                [
-                    ipywidgets.Image(value=_png(draw, row, column, figsize), format="png"),
-                    ipywidgets.HTML(f"<p>{describe(row, column)}</p>"),
-                ]
-            )
-            for column in column_values
-        ]
-        stack = ipywidgets.Stack(frames, selected_index=0)
-        ipywidgets.jslink((column_slider, "index"), (stack, "selected_index"))
-        stacks.append(stack)
-    outer = ipywidgets.Stack(stacks, selected_index=0)
-    ipywidgets.jslink((row_slider, "index"), (outer, "selected_index"))
-    return ipywidgets.VBox([row_slider, column_slider, outer])
+    for j, pairs in enumerate(frames):
+        shots = []
+        for i, pair in enumerate(pairs):
+            mark = names.get((i, j), names.get((i, None), ""))
+            picture = _picture(figure, draw, pair, places)
+            shots.append(ipywidgets.HTML(_frame(picture, describe(*pair), mark), **look))
+        stacks.append(ipywidgets.Stack(shots, selected_index=at))
+        ipywidgets.jslink((slider, "index"), (stacks[-1], "selected_index"))
+    if not choose:
+        return Explorer([slider, *stacks], _dom_classes=("explorer",))
+    numbers = not any(isinstance(x, str) for x in choose[1])
+    control = ipywidgets.SelectionSlider if numbers else ipywidgets.Dropdown
+    second = control(options=known[1], index=chosen or 0, description=choose[0])
+    both = ipywidgets.Stack(stacks, selected_index=chosen or 0)
+    ipywidgets.jslink((second, "index"), (both, "selected_index"))
+    return Explorer([slider, second, both], _dom_classes=("explorer",))
 
 
-def _slider(name: str, values: Sequence[float]) -> ipywidgets.SelectionSlider:
-    return ipywidgets.SelectionSlider(
-        options=[(f"{value:g}", i) for i, value in enumerate(values)],
-        value=0,
-        description=name,
-        continuous_update=True,
-    )
+def _label(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
-def _png(
-    draw: Callable[[Axes, float, float], None],
-    row: float,
-    column: float,
-    figsize: tuple[float, float],
-) -> bytes:
-    figure = Figure(figsize=figsize, layout="constrained")
-    draw(figure.subplots(), row, column)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90, metadata={"Software": None})
-    plt.close("all")
-    return buffer.getvalue()
+def _place(what: str, key: Any, known: Sequence[Sequence[str]]) -> tuple[int, int | None]:
+    """Return where a value, or a value and a choice, stand among the labels."""
+    parts = [_label(x) for x in (key if isinstance(key, tuple) else (key,))]
+    if len(parts) > len(known) or any(x not in y for x, y in zip(parts, known, strict=False)):
+        raise ValueError(f"{what}: {key!r} is not among the values")
+    return known[0].index(parts[0]), known[1].index(parts[1]) if parts[1:] else None
+
+
+def _places(figure: Figure, draw: Callable[..., object], pair: tuple) -> list:
+    """Return where a frame's axes come to stand, and leave the figure without a layout engine."""
+    draw(figure, *pair)
+    FigureCanvasAgg(figure).draw()
+    figure.set_layout_engine("none")
+    return [axes.get_position(original=True) for axes in figure.axes]
+
+
+def _picture(figure: Figure, draw: Callable[..., object], pair: tuple, places: list) -> Image.Image:
+    """Draw a frame in few colours, which makes its file a fifth as large."""
+    figure.clear()
+    draw(figure, *pair)
+    for axes, place in zip(figure.axes, places, strict=False):
+        axes.set_position(place)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.array(canvas.buffer_rgba())
+    codes, counts = np.unique(pixels.view(np.uint32), return_counts=True)
+    colours = codes.view(np.uint8).reshape(-1, 4)[:, :3].astype(float)
+    # One after the other the colour that is missed most, so that a thin line keeps its own.
+    missed, chosen = np.full(len(colours), 2.0**18), []
+    for _ in range(32):
+        chosen.append(colours[np.argmax(counts * missed)])
+        missed = np.minimum(missed, ((colours - chosen[-1]) ** 2).sum(-1))
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.uint8(chosen).tobytes())
+    return Image.fromarray(pixels[..., :3]).quantize(palette=palette, dither=Image.Dither.NONE)
+
+
+def _frame(picture: Image.Image, words: str, mark: str) -> str:
+    if not isinstance(words, str) or not words:
+        raise ValueError(f"describe must return a sentence for each frame, not {words!r}")
+    picture.save(buffer := io.BytesIO(), format="png", optimize=True)
+    data, said, mark = b64encode(buffer.getvalue()).decode(), escape(words), escape(mark)
+    size = f'width="{picture.width}" height="{picture.height}"'
+    image = f'<img src="data:image/png;base64,{data}" {size} alt="{said}" data-landmark="{mark}">'
+    return f"{image}<p>{f'<b>{mark}.</b> ' if mark else ''}{said}</p>"
