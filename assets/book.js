@@ -10,29 +10,6 @@ console.warn = (...message) => {
   if (!String(message[0]).startsWith("strict mode: use allowUnionTypes")) warn(...message);
 };
 
-// A link into a fold opens it, and the folds around it.
-function unfold() {
-  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  if (!target) return;
-  for (let fold = target.closest("details"); fold; fold = fold.parentElement.closest("details")) {
-    fold.open = true;
-  }
-  target.scrollIntoView();
-}
-
-window.addEventListener("DOMContentLoaded", unfold);
-window.addEventListener("hashchange", unfold);
-
-// A closed proof, or a check, would be missing from a printed page.
-let closed = [];
-window.addEventListener("beforeprint", () => {
-  closed = [...document.querySelectorAll("details:not([open])")];
-  closed.forEach((details) => (details.open = true));
-});
-window.addEventListener("afterprint", () => {
-  closed.forEach((details) => (details.open = false));
-});
-
 // Widgets say nothing to a screen reader by themselves: a frame's picture is described by the text
 // below it, and a slider is called what stands before it.
 function describe() {

@@ -7,6 +7,7 @@
 * Under each figure stands what made it; see `made_by`.
 * Formulas are set when the book is built; see `formulas`.
 * A chapter can be taken away as a notebook; see `downloads`.
+* What would keep a reader out is mended; see `accessible`.
 * A page opened as a file preloads no fonts, which a browser refuses there with an error.
 """
 
@@ -14,6 +15,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
+import accessible
 import check_directive
 import downloads
 import formulas
@@ -75,4 +77,5 @@ def setup(app: Sphinx) -> dict:
     made_by.setup(app)
     formulas.setup(app)
     downloads.setup(app)
+    accessible.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
