@@ -52,13 +52,14 @@ def needs(code: str) -> str:
 
 def first_cell(root: Path, page: str, chapter: str, url: str, code: str) -> str:
     """Say what a downloaded notebook is, where it comes from, and how to get what it imports."""
-    known = yaml.safe_load((root / "CITATION.cff").read_text())
+    citation = root / "CITATION.cff"
+    known = yaml.safe_load(citation.read_text("utf-8")) if citation.is_file() else {}
     where = f" [Read it there](<{url}{page}.html>)." if url else ""
     repository = known.get("repository-code", "")
     return FIRST.format(
         chapter=chapter,
-        title=known["title"],
-        version=known["version"],
+        title=known.get("title", "an executable book"),
+        version=known.get("version", "unknown"),
         where=where,
         source=f" ([here](<{repository}>))" if repository else "",
         path=f"{page}.ipynb",
@@ -122,7 +123,7 @@ def references(app: Sphinx, doctree: nodes.document) -> str:
     """Return what a page cites, in the order of the bibliography."""
     cited = {node.get("refuri", "") for node in doctree.findall(nodes.reference)}
     entries = []
-    for one in app.env.get_domain("cite").citations:
+    for one in app.env.domaindata.get("cite", {}).get("citations", []):
         there = f"{Path(one.bibliography_key.docname).name}.html#{one.citation_id}"
         if any(uri.endswith(there) for uri in cited):
             entries.append(" ".join(one.formatted_entry.text.render_as("markdown").split()))
