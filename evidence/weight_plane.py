@@ -5,7 +5,7 @@ page needs one cell, hidden or not, that ends with ``weight_plane.explorer()``.
 """
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -119,21 +119,39 @@ def lowest_at_zero(decay: float) -> bool:
     return bool(plane().loss(decay).argmin() == 60 * 121 + 60)
 
 
+def draw_frame(figure: Figure, decay: float, theta: float = 0.05) -> None:
+    """Draw the plane with its legend."""
+    draw(figure.subplots(), decay, theta)
+    legend(figure)
+
+
 def explorer() -> Explorer:
     """Return U(λ, θ), to be moved by λ and θ."""
-
-    def draw_frame(figure: Figure, decay: float, theta: float) -> None:
-        draw(figure.subplots(), decay, theta)
-        legend(figure)
-
-    best = next(x for x in DECAYS if lowest_at_zero(x))
-    entries = {(next(x for x in DECAYS if holds_zero(x, t)), t): "U takes in 0" for t in THETAS}
     return explore(
         draw_frame,
         along=("λ", DECAYS),
         choose=("θ", THETAS),
         describe=describe,
-        landmarks={0.2: "U is a crescent", best: "The loss is lowest at 0", **entries},
+        landmarks=landmarks(*THETAS),
         start=(0.56, 0.05),
         figsize=(4.6, 4.7),
     )
+
+
+def small_explorer() -> Explorer:
+    """Return the same for θ = 0.05 alone, to be moved by λ: the front page's."""
+    return explore(
+        draw_frame,
+        along=("λ", DECAYS),
+        describe=lambda decay: describe(decay, 0.05),
+        landmarks={key if key in DECAYS else key[0]: x for key, x in landmarks(0.05).items()},
+        start=0.56,
+        figsize=(4.6, 4.7),
+    )
+
+
+def landmarks(*thetas: float) -> dict[Any, str]:
+    """Return the frames that deserve a button."""
+    best = next(x for x in DECAYS if lowest_at_zero(x))
+    entries = {(next(x for x in DECAYS if holds_zero(x, t)), t): "U takes in 0" for t in thetas}
+    return {0.2: "U is a crescent", best: "The loss is lowest at 0", **entries}
