@@ -79,20 +79,36 @@ def fold_code(app: Sphinx, doctree: nodes.document) -> None:
 # Code and outputs.
 
 
+def plain(line: str) -> str:
+    """Return a line of highlighted text without its marks."""
+    return html.unescape(TAGS.sub("", line))
+
+
+def box(line: str) -> str:
+    """Return a box for a line, which knows its indentation."""
+    text = plain(line)
+    indent = len(text) - len(text.lstrip())
+    style = f' style="--in:{indent}"' if indent else ""
+    return f'<span class="line"{style}>{line}\n</span>'
+
+
 def in_lines(code: str) -> str:
-    """Return highlighted code with a box for each line, which knows its indentation."""
-    boxes = []
-    for line in code.removesuffix("\n").split("\n"):
-        text = html.unescape(TAGS.sub("", line))
-        indent = len(text) - len(text.lstrip())
-        style = f' style="--in:{indent}"' if indent else ""
-        boxes.append(f'<span class="line"{style}>{line}\n</span>')
-    return "".join(boxes)
+    """Return highlighted code with a box for each line."""
+    return "".join(map(box, code.removesuffix("\n").split("\n")))
 
 
-def columns(output: str) -> int:
-    """Return how many columns an output needs."""
-    return max(len(line) for line in html.unescape(TAGS.sub("", output)).split("\n"))
+def printed(output: str) -> str:
+    """Return what a cell printed, with the number of columns that its tables need.
+
+    A line that has no columns, since no two spaces stand within it, may break like one of code.
+    """
+    lines = output.removesuffix("\n").split("\n")
+    tabular = [re.search(r"\S {2,}\S", plain(line)) is not None for line in lines]
+    shown = [f"{a}\n" if columns else box(a) for a, columns in zip(lines, tabular, strict=True)]
+    wide = max(
+        (len(plain(a)) for a, columns in zip(lines, tabular, strict=True) if columns), default=0
+    )
+    return f'<pre style="--columns:{max(wide, 80)}">{"".join(shown)}</pre>'
 
 
 # Tables.
@@ -141,15 +157,18 @@ def mend_index(table: Tag) -> None:
 
 
 def mark_words(table: Tag) -> None:
-    """Mark the columns that hold words and not numbers, which stand to the left."""
-    rows = [row.find_all(["th", "td"], recursive=False) for row in table.select("tbody tr")]
-    heads = table.select("thead tr:last-child > *")
-    for column, cells in enumerate(zip(*rows, strict=False)):
+    """Mark the columns of words, which stand to the left, and cells so long that they may break."""
+    # From the right, since a head of several rows is missing at the left of all but the first.
+    rows = [row.find_all(["th", "td"], recursive=False)[::-1] for row in table.select("tbody tr")]
+    heads = table.select("thead tr:last-child > *")[::-1]
+    for head, cells in zip(heads, zip(*rows, strict=False), strict=False):
         words = [cell for cell in cells if re.match(r"\s*[^\W\d]{2}", cell.get_text())]
         if len(words) * 2 > len(cells):
-            marked = [*cells, heads[column]] if column < len(heads) else list(cells)
-            for cell in marked:
+            for cell in (head, *cells):
                 cell["class"] = [*cell.get("class", []), "words"]
+    for cell in table.select("td, thead th"):
+        if len(cell.get_text()) > 14:
+            cell["class"] = [*cell.get("class", []), "long"]
 
 
 def label_cells(table: Tag) -> None:
@@ -187,9 +206,7 @@ def whole_figure(match: re.Match[str]) -> str:
 def mend_body(body: str) -> str:
     """Return a page's text, mended."""
     body = CODE.sub(lambda one: one[1] + in_lines(one[2]) + one[3], body)
-    body = OUTPUT.sub(
-        lambda one: f'{one[1]}<pre style="--columns:{columns(one[2])}">{one[2]}</pre>', body
-    )
+    body = OUTPUT.sub(lambda one: one[1] + printed(one[2]), body)
     body = FOLDED.sub(r"<summary>\1</summary>", body)
     body = TABLE.sub(lambda one: mend_table(one[0]), body)
     return FIGURE.sub(whole_figure, body)

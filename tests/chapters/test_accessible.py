@@ -67,17 +67,23 @@ def test_a_line_of_code_knows_its_indentation():
     assert soup(body).pre.get_text() == "def f(x):\n\n    return x < 1\n"
 
 
-def test_an_output_knows_its_columns():
-    body = PRE.format(
-        "output stream highlight-myst-ansi notranslate", "a &lt; b\n<b>longer</b> one"
-    )
+def test_an_output_knows_the_columns_of_its_tables():
+    lines = ["a &lt; b", f"<b>left</b>{' ' * 80}right", " ".join(["words"] * 40)]
+    body = PRE.format("output stream highlight-myst-ansi notranslate", "\n".join(lines))
     pre = soup(accessible.mend_body(body)).pre
-    assert pre["style"] == "--columns:10"
-    assert not pre.select("span.line")
+    assert pre["style"] == "--columns:89"
+    assert pre.get_text() == soup("\n".join(lines)).get_text() + "\n"
+    # The others may break.
+    assert [one.get_text()[:6] for one in pre.select("span.line")] == ["a < b\n", "words "]
+
+
+def test_a_short_output_is_not_blown_up():
+    body = accessible.mend_body(PRE.format("output stream highlight-myst-ansi", "a  b"))
+    assert soup(body).pre["style"] == "--columns:80"
 
 
 def frame():
-    index = pd.MultiIndex.from_tuples([("a", 1), ("b", 2)], names=["set", "depth"])
+    index = pd.MultiIndex.from_tuples([("a", 1), ("a", 2)], names=["set", "depth"])
     return pd.DataFrame({"share": [0.5, 0.25], "verdict": ["it holds", "it fails"]}, index=index)
 
 
