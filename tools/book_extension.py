@@ -18,6 +18,7 @@ from pathlib import Path
 import accessible
 import check_directive
 import downloads
+import explorers
 import formulas
 import made_by
 from sphinx.application import Sphinx
@@ -75,6 +76,7 @@ def setup(app: Sphinx) -> dict:
     app.connect("build-finished", drop_font_preloads)
     check_directive.setup(app)
     made_by.setup(app)
+    explorers.setup(app)
     formulas.setup(app)
     downloads.setup(app)
     accessible.setup(app)

@@ -42,14 +42,6 @@ PACKAGES = (
         ("LICENSE", "dist/katex.min.css", "dist/contrib/copy-tex.min.js", "dist/fonts/*.woff2"),
         "katex",
     ),
-    # embed.js is the whole manager; the -amd files are other builds of it.
-    Package(
-        "@jupyter-widgets/html-manager",
-        "1.0.15",
-        "5thBIV6ymNgmPVOHvzx+gGy8ZSKmSazhtGw4/c4xJDVzRhG9PTeQsRjF3FUTopvFi//SABeNz1yp47bCrJ3CQA==",
-        ("dist/embed.js", "dist/*.woff2"),
-        "html-manager",
-    ),
 )
 
 

@@ -1,0 +1,186 @@
+"""Every explorer of the book, moved by mouse, by key and by its landmarks."""
+
+import re
+from functools import partial
+
+import built
+import pytest
+
+WITH = [
+    name
+    for name in built.CHAPTERS
+    if (built.HTML / name).is_file()
+    and '<figure class="explorer"' in (built.HTML / name).read_text(encoding="utf-8")
+]
+each = built.each(WITH)
+NO_WIDGETS = re.compile(r"embed\.js|jupyter\.widget-(?:state|view)|noUi-")
+# What a reader sees of an explorer: its picture, the words below it, its alternative text.
+SEEN = """figure => [
+  figure.querySelector('.explorer-frame').currentSrc,
+  figure.querySelector('figcaption').textContent,
+  figure.querySelector('.explorer-frame').alt,
+]"""
+IN_SHAPE = """figure => {
+  const image = figure.querySelector('.explorer-frame'), box = image.getBoundingClientRect();
+  return image.complete && image.naturalWidth === Number(image.getAttribute('width'))
+    && Math.abs(box.width / box.height - image.naturalWidth / image.naturalHeight) < 0.01
+    && box.right <= innerWidth && box.left >= 0;
+}"""
+
+
+def explorers(page):
+    found = page.locator("figure.explorer").all()
+    for one in found:
+        one.scroll_into_view_if_needed()
+        page.wait_for_function(f"figure => ({IN_SHAPE})(figure)", arg=one.element_handle())
+    return found
+
+
+def moved(page, figure, act, *, words=True):
+    """What is seen after a move, which has to differ from what was seen before."""
+    before = figure.evaluate(SEEN)
+    act()
+    page.wait_for_function(
+        f"([figure, before]) => ({SEEN})(figure)[0] !== before[0] && ({IN_SHAPE})(figure)",
+        arg=[figure.element_handle(), before],
+    )
+    after = figure.evaluate(SEEN)
+    assert after[2] in after[1]
+    if words:
+        assert after[1] != before[1], "the words stay while the picture changes"
+    return after
+
+
+def test_the_book_has_explorers_and_no_widgets():
+    built.need_pages()
+    assert {"chapters/in-one-sitting.html", "chapters/theory/certified-set.html"} <= set(WITH)
+    for name in built.CHAPTERS:
+        page = (built.HTML / name).read_text(encoding="utf-8")
+        assert not NO_WIDGETS.search(page), name
+
+
+@each
+def test_by_key(visit, name):
+    page = visit(name)
+    for figure in explorers(page):
+        slider = figure.locator("input").first
+        value, last = figure.locator("output").first, int(slider.get_attribute("max"))
+        assert last >= 39
+        slider.focus()
+        ring = slider.evaluate("one => getComputedStyle(one).outlineWidth")
+        assert float(ring.removesuffix("px")) >= 2
+        seen = []
+        for key, index in (("Home", 0), ("ArrowRight", 1), ("End", last), ("ArrowLeft", last - 1)):
+            slider.press(key)
+            assert slider.input_value() == str(index)
+            page.wait_for_function(f"figure => ({IN_SHAPE})(figure)", arg=figure.element_handle())
+            seen.append((*figure.evaluate(SEEN), value.inner_text()))
+            name_of = slider.get_attribute("aria-label")
+            assert slider.get_attribute("aria-valuetext") == f"{name_of} = {value.inner_text()}"
+        pictures, words, _, values = zip(*seen, strict=True)
+        assert len(set(values)) == 4
+        assert len(set(pictures)) > 2 and len(set(words)) > 2
+        before = slider.input_value()
+        slider.press("PageDown")
+        assert int(slider.input_value()) < int(before) - 1
+    assert not page.watch.faults()
+
+
+def click(page, slider, part):
+    """Click a slider's track at a part of its length."""
+    box = slider.bounding_box()
+    assert box["height"] >= 24
+    page.mouse.click(box["x"] + part * box["width"], box["y"] + box["height"] / 2)
+
+
+@each
+def test_by_mouse(visit, name):
+    page = visit(name)
+    figures = explorers(page)
+    for figure in figures:
+        others = [one for one in figures if one is not figure]
+        before = [one.evaluate(SEEN) for one in others]
+        slider = figure.locator("input").first
+        slider.press("Home")
+        moved(page, figure, partial(click, page, slider, 0.7))
+        for second in figure.locator("label + label input").all():
+            click(page, second, 0.02)
+            moved(page, figure, partial(click, page, second, 0.98), words=False)
+        for second in figure.locator("select").all():
+            second.select_option(index=0)
+            moved(page, figure, partial(second.select_option, index=1), words=False)
+        assert [one.evaluate(SEEN) for one in others] == before
+    assert not page.watch.faults()
+
+
+@each
+def test_by_landmark(visit, name):
+    page = visit(name)
+    for figure in explorers(page):
+        buttons = figure.locator("button")
+        assert buttons.count()
+        slider = figure.locator("input").first
+        for button in buttons.all():
+            slider.press("Home")
+            slider.press("ArrowRight")
+            if button.get_attribute("aria-pressed") == "true":
+                slider.press("ArrowRight")
+            after = moved(page, figure, button.click)
+            assert after[1].startswith(f"{button.inner_text()}. ")
+            assert button.get_attribute("aria-pressed") == "true"
+            assert figure.locator("[aria-pressed=true]").count() == 1
+
+
+@each
+@pytest.mark.parametrize("width", [1280, 360])
+def test_nothing_below_moves_and_the_picture_fits(visit, name, width):
+    page = visit(name, width=width, dark=width == 360)
+    for figure in explorers(page):
+        slider, heights = figure.locator("input").first, set()
+        for key in ("Home", *["PageUp"] * 10):
+            slider.press(key)
+            page.wait_for_function(f"figure => ({IN_SHAPE})(figure)", arg=figure.element_handle())
+            heights.add(round(figure.bounding_box()["height"]))
+        assert len(heights) == 1
+        assert (
+            figure.evaluate("one => getComputedStyle(one).backgroundColor") == "rgb(255, 255, 255)"
+        )
+
+
+@built.each(WITH[:2])
+def test_without_scripts_the_landmarks_stand_below(visit, name):
+    page = visit(name, java_script_enabled=False)
+    figure = page.locator("figure.explorer").first
+    figure.scroll_into_view_if_needed()
+    assert figure.locator(".explorer-frame").is_visible()
+    assert figure.locator(":scope > figcaption").inner_text().strip()
+    assert not figure.locator(".explorer-controls").is_visible()
+    assert figure.locator(".explorer-stills img").first.is_visible()
+
+
+@built.each(WITH[:2])
+def test_only_what_is_asked_for_is_loaded(visit, name):
+    page = visit(name)
+    figure = page.locator("figure.explorer").first
+    frames = figure.evaluate("one => JSON.parse(one.querySelector('script').textContent).length")
+    sources = figure.evaluate(
+        "one => JSON.parse(one.querySelector('script').textContent)"
+        ".map(frame => new URL(frame[0], location).href)"
+    )
+    figure.scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
+    assert len(set(page.watch.requested) & set(sources)) <= 1
+    figure.locator("input").first.press("ArrowRight")
+    page.wait_for_timeout(500)
+    assert 3 <= len(set(page.watch.requested) & set(sources)) < frames / 2
+
+
+@built.each(WITH[:2])
+def test_a_finger_moves_it(visit, name):
+    page = visit(name, width=360, has_touch=True)
+    figure = explorers(page)[0]
+    slider = figure.locator("input").first
+    slider.press("Home")
+    box = slider.bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    moved(page, figure, partial(page.touchscreen.tap, *middle))
