@@ -60,8 +60,9 @@ def main() -> int:
     forget_stale_outputs()
     made_from.forget(ROOT)
     sources = made_from.sources(ROOT)
+    # All of it is written anew, and what an older build left would be published and tested, too.
+    shutil.rmtree(BUILD / "html", ignore_errors=True)
     index = BUILD / "html" / "index.html"
-    index.unlink(missing_ok=True)
     command = [str(Path(sys.executable).parent / "jupyter-book"), "build", str(ROOT)]
     status = subprocess.run([*command, "-W", "-n", "--keep-going", "--quiet"]).returncode
     if status or not index.is_file():
