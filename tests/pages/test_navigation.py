@@ -8,7 +8,7 @@ from urllib.request import urlopen
 import built
 import markup
 import pytest
-from built import CHAPTERS, HTML, each_chapter
+from built import CHAPTERS, HTML, ROOT, each_chapter
 
 LONG = "chapters/theory/certified-set.html"
 # The class may stand before the address or after it.
@@ -46,7 +46,8 @@ def test_what_a_page_offers_to_take_away_is_there(site, name):
         for address in markup.read(HTML / name).links
         if address.endswith((".ipynb", ".md", ".pdf", ".txt"))
     ]
-    assert offered
+    notebook = (ROOT / name).with_suffix(".ipynb").is_file()
+    assert notebook == any(address.endswith(".ipynb") for address in offered)
     for address in offered:
         path = markup.target(HTML, name, address)[0].relative_to(HTML.resolve()).as_posix()
         with urlopen(f"{site}/{quote(path)}") as answer:
