@@ -1,4 +1,4 @@
-"""Checks of the certificate of `pscore.gauss_newton`: balls around minima that are not zero.
+"""Checks of the certificate of `pscore.exact.gauss_newton`: balls around minima that are not zero.
 
 It is compared with float64 Hessians, computed from other code, at points of the balls.
 """
@@ -24,7 +24,7 @@ from evidence.solvers.smooth import (
     width_one_at,
 )
 from pscore.curvature import flatten, frozen_hessian, least_eigenvalue
-from pscore.gauss_newton import BallCertificate, GaussNewton
+from pscore.exact.gauss_newton import BallCertificate, GaussNewton
 from pscore.instance import Instance
 from pscore.loss import gradient
 from pscore.network import ReLUNetwork

@@ -29,7 +29,7 @@ from evidence.measures import SETS, clarke_gradient, exceeds, kappas
 from evidence.rational import exact_loss, exact_output, exactly, indices, moved
 from pscore.certificate import certify, data_radius, star_norm
 from pscore.curvature import flatten, frozen_hessian, least_eigenvalue, unflatten
-from pscore.gauss_newton import GaussNewton
+from pscore.exact.gauss_newton import GaussNewton
 from pscore.instance import Instance
 from pscore.loss import (
     checked,

@@ -46,6 +46,10 @@ def test_the_library_is_small():
     assert lines((ROOT / "pscore").glob("*.py")) <= 3000
 
 
+def test_the_proofs_are_small():
+    assert lines((ROOT / "pscore" / "exact").rglob("*.py")) <= 1600
+
+
 def test_the_experiments_are_small():
     assert lines((ROOT / "pscore" / "experiments").rglob("*.py")) <= 2500
 

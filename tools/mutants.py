@@ -39,11 +39,20 @@ COPIED = ("pscore", "evidence", "tests", "tools")
 TESTS = {
     f"pscore/{name}.py": [f"tests/{folder}/test_{Path(name).name}.py"]
     for folder, names in {
-        "library": ("certificate", "curvature", "gauss_newton", "probe", "twice", "loss"),
+        "library": (
+            "certificate",
+            "curvature",
+            "exact/gauss_newton",
+            "exact/balls",
+            "probe",
+            "twice",
+            "loss",
+        ),
         "experiments": ("experiments/share", "experiments/training", "experiments/settings"),
     }.items()
     for name in names
 }
+TESTS["pscore/exact/balls.py"] = list(TESTS["pscore/exact/gauss_newton.py"])
 TESTS["pscore/probe.py"] += ["tests/library/test_probe_elsewhere.py"]
 TESTS["pscore/measurement.py"] = list(TESTS["pscore/probe.py"])
 TESTS["pscore/probe.py"] += TESTS["pscore/twice.py"]
@@ -55,7 +64,7 @@ EQUIVALENT = {
         "derivative moves",
         "certificate._spectral_norm: if 0 in matrix.shape[-2:]:",
         "certificate._spectral_norm: if 1 in matrix.shape[-1:]:",
-        "gauss_newton.norm_bound: if matrix.ncols() < matrix.nrows()",
+        "balls.norm_bound: if matrix.ncols() < matrix.nrows()",
     ],
     "all layers have one type and one stack": [
         "curvature._sensitivities: leaving = "
@@ -80,8 +89,8 @@ EQUIVALENT = {
         "loss.checked: weight_decay: float = 1.0,",
     ],
     "how exactly it is computed is a choice: what is claimed is proved for any": [
-        "gauss_newton: BITS = 127",
-        "gauss_newton: BITS = 129",
+        "balls: BITS = 127",
+        "balls: BITS = 129",
         "gauss_newton.GaussNewton.cell_radius: def cell_radius(self, steps: int = 29) -> float:",
         "gauss_newton.GaussNewton.cell_radius: def cell_radius(self, steps: int = 31) -> float:",
         "gauss_newton.GaussNewton.largest_ball: "
@@ -102,7 +111,7 @@ EQUIVALENT = {
             )
         ),
         *(
-            f"gauss_newton.least_eigenvalue_bound: proposed = float(values[0]) - {margin}"
+            f"balls.least_eigenvalue_bound: proposed = float(values[0]) - {margin}"
             for margin in (
                 "1.1e-10 * float(np.abs(values).max())",
                 "9e-11 * float(np.abs(values).max())",
@@ -110,8 +119,8 @@ EQUIVALENT = {
                 "1e-10 * float(np.abs(values).min())",
             )
         ),
-        "gauss_newton.norm_bound: proposed = arb(float(np.linalg.norm(middle, 2)) * (1 + 1.1e-10))",
-        "gauss_newton.norm_bound: proposed = arb(float(np.linalg.norm(middle, 2)) * (1 + 9e-11))",
+        "balls.norm_bound: proposed = arb(float(np.linalg.norm(middle, 2)) * (1 + 1.1e-10))",
+        "balls.norm_bound: proposed = arb(float(np.linalg.norm(middle, 2)) * (1 + 9e-11))",
     ],
     "Arb's > and >= differ if an enclosure ends at 0 exactly, which with a root in it none does": [
         'gauss_newton.GaussNewton.ball: "the curvature may vanish in the ball": least >= 0,',
@@ -119,12 +128,12 @@ EQUIVALENT = {
         "self.gradient <= mean * radius,",
     ],
     "0 is returned either way": [
-        "gauss_newton.least_eigenvalue_bound: "
+        "balls.least_eigenvalue_bound: "
         "return arb(proposed) if proposed >= 0 and is_positive_definite(shifted) else arb(0)",
     ],
     "python-flint takes a number for that multiple of the identity": [
-        "gauss_newton.least_eigenvalue_bound: shifted = matrix - proposed",
-        "gauss_newton.norm_bound: over = (proposed**2) - gram",
+        "balls.least_eigenvalue_bound: shifted = matrix - proposed",
+        "balls.norm_bound: over = (proposed**2) - gram",
     ],
     "no later layer is fed anything, and a bound below 0 lets it pass as 0 does": [
         "gauss_newton.GaussNewton._one_stays: delta = arb(-1) # all units are off, and stay so",

@@ -19,8 +19,8 @@ from torch import Tensor
 from pscore.certificate import layer_coupling, spectral_norms
 from pscore.curvature import curvature_along, flatten, frozen_hessian, frozen_jacobian, unflatten
 from pscore.descent import Problem, State, descend_shuffled
+from pscore.exact.gauss_newton import GaussNewton
 from pscore.experiments.watch import Columns, EntryWatch, long_table, trial_table
-from pscore.gauss_newton import GaussNewton
 from pscore.instance import Instance, joined
 from pscore.network import ReLUNetwork, Weights
 from pscore.seeds import torch_generator

@@ -13,9 +13,9 @@ from evidence import certified_balls as checks
 from evidence import deeper_minima as deeper
 from evidence.claims import Unsound
 from evidence.solvers.smooth import moved, width_one_at
-from pscore import gauss_newton
 from pscore.curvature import frozen_hessian
-from pscore.gauss_newton import GaussNewton
+from pscore.exact import gauss_newton
+from pscore.exact.gauss_newton import GaussNewton
 from pscore.instance import Instance
 from pscore.network import ReLUNetwork
 from pscore.seeds import torch_generator

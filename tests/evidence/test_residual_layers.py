@@ -8,7 +8,7 @@ import torch
 
 from evidence import residual_layers as residual
 from evidence.claims import Unsound
-from pscore.gauss_newton import GaussNewton
+from pscore.exact.gauss_newton import GaussNewton
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,14 @@ from flint import arb, arb_mat, ctx
 from instances import ARCHITECTURES, random_instance
 
 from pscore.curvature import flatten, frozen_hessian, unflatten
-from pscore.gauss_newton import (
-    GaussNewton,
-    _down,
-    _up,
+from pscore.exact.balls import (
+    above,
+    below,
     is_positive_definite,
     least_eigenvalue_bound,
     norm_bound,
 )
+from pscore.exact.gauss_newton import GaussNewton
 from pscore.loss import gradient
 from pscore.network import ReLUNetwork
 
@@ -405,9 +405,9 @@ def test_norm_bound_of_any_shape():
 
 def test_floats_are_outside_of_what_they_bound():
     wide = arb(1, 0.25)  # 0.75 to 1.25
-    assert _down(wide) < 0.75 and _up(wide) > 1.25
-    assert _down(wide) == pytest.approx(0.75) and _up(wide) == pytest.approx(1.25)
-    assert _down(arb(1)) < 1 < _up(arb(1))
+    assert below(wide) < 0.75 and above(wide) > 1.25
+    assert below(wide) == pytest.approx(0.75) and above(wide) == pytest.approx(1.25)
+    assert below(arb(1)) < 1 < above(arb(1))
 
 
 def test_what_floats_propose_is_proved_before_it_is_believed():

@@ -58,7 +58,7 @@ probe = CurvatureProbe(model, every(1))
 assert probe.observe(((model(x).squeeze(1) - y) ** 2).mean()).loss > 0
 there = {"pandas", "scipy", "sklearn", "flint", "matplotlib", "ipywidgets", "pyarrow"}
 assert not there & set(sys.modules), there & set(sys.modules)
-extras = {"gauss_newton": "exact", "experiments": "experiments", "figures": "book"}
+extras = {"exact": "exact", "experiments": "experiments", "figures": "book"}
 for module, extra in extras.items():
     try:
         __import__(f"pscore.{module}")

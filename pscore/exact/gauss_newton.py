@@ -15,24 +15,29 @@ only if it holds for every number enclosed. Written for networks of a few dozen 
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from pscore.arguments import positive
+from pscore.exact.balls import (
+    above,
+    arb,
+    arb_mat,
+    below,
+    diagonal,
+    exact_float,
+    exact_matrix,
+    in_float64,
+    least_eigenvalue_bound,
+    length_of,
+    norm_bound,
+    precision,
+)
 from pscore.loss import checked
 from pscore.network import ReLUNetwork
-
-try:
-    from flint import arb, arb_mat, ctx
-except ImportError as error:
-    raise ImportError("ball arithmetic needs python-flint: pip install 'pscore[exact]'") from error
-
-BITS = 128
 
 
 @dataclass(frozen=True)
@@ -98,18 +103,18 @@ class GaussNewton:
         reference: Sequence[Tensor] | None = None,
     ) -> None:
         """Take the point, and compute all that does not depend on a radius."""
-        given = [_in_float64("weights", matrix) for matrix in weights]
-        data = _in_float64("inputs", inputs), _in_float64("targets", targets)
+        given = [in_float64("weights", matrix) for matrix in weights]
+        data = in_float64("inputs", inputs), in_float64("targets", targets)
         W, a, f = checked(network, given, *data, weight_decay)
         if W[0].ndim != 2:
             raise ValueError("weights must be one network's, matrices (n_i, n_{i+1})")
         self.network, self.weight_decay = network, exact_float("weight_decay", weight_decay)
-        with _precision():
-            self.W = [_exact(matrix) for matrix in W]
+        with precision():
+            self.W = [exact_matrix(matrix) for matrix in W]
             self.pulled = list(self.W)
             if reference is not None:
-                origin = network.checked_weights([_in_float64("reference", w) for w in reference])
-                self.pulled = [w - _exact(o) for w, o in zip(self.W, origin, strict=True)]
+                origin = network.checked_weights([in_float64("reference", w) for w in reference])
+                self.pulled = [w - exact_matrix(o) for w, o in zip(self.W, origin, strict=True)]
             self.slope = arb(network.negative_slope)
             self.steepest = arb(max(1.0, abs(network.negative_slope)))
             self.points = [self._forward(a[[i]].mT, f[[i]].mT) for i in range(len(a))]
@@ -119,14 +124,14 @@ class GaussNewton:
             if self.inside:
                 gradient, hessian = self._derivatives()
                 self.hessian = hessian
-                self.gradient = _length(gradient)
+                self.gradient = length_of(gradient)
                 self.curvature = least_eigenvalue_bound(hessian)
 
     def _activated(self, layer: int) -> bool:
         return layer < self.network.depth or self.network.output_relu
 
     def _forward(self, a: Tensor, f: Tensor) -> _DataPoint:
-        x, zs, switches = [_exact(a)], list[arb_mat](), list[list[arb]]()
+        x, zs, switches = [exact_matrix(a)], list[arb_mat](), list[list[arb]]()
         for layer, matrix in enumerate(self.W):
             z = matrix.transpose() * x[-1]
             fed_nothing = all(entry == 0 for entry in x[-1].entries())
@@ -141,7 +146,7 @@ class GaussNewton:
             switches.append(S)
             zs.append(z)
             x.append(arb_mat([[s * entry] for s, entry in zip(S, z.entries(), strict=True)]))
-        return _DataPoint(x, zs, switches, x[-1] - _exact(f), certain=True)
+        return _DataPoint(x, zs, switches, x[-1] - exact_matrix(f), certain=True)
 
     def _derivatives(self) -> tuple[list[arb], arb_mat]:
         """The gradient and the Hessian of the frozen regularised loss, as `curvature` has it."""
@@ -151,9 +156,9 @@ class GaussNewton:
         gradient = [arb(0)] * m
         hessian = [[arb(0)] * m for _ in range(m)]
         for x, _, S, e, _ in self.points:
-            leaving = [_diagonal(S[-1])]
+            leaving = [diagonal(S[-1])]
             for k in range(len(shapes) - 1, 0, -1):
-                leaving.insert(0, leaving[0] * self.W[k].transpose() * _diagonal(S[k - 1]))
+                leaving.insert(0, leaving[0] * self.W[k].transpose() * diagonal(S[k - 1]))
             jacobian = [
                 [
                     x[k][p, 0] * leaving[k][o, q]
@@ -168,7 +173,7 @@ class GaussNewton:
                     for t in range(m):
                         hessian[s][t] += row[s] * row[t] / N
             for j in range(len(shapes)):
-                way = _diagonal(S[j])
+                way = diagonal(S[j])
                 for k in range(j + 1, len(shapes)):
                     pull = e.transpose() * leaving[k]
                     for p, q in np.ndindex(*shapes[j]):
@@ -178,7 +183,7 @@ class GaussNewton:
                             value = x[j][p, 0] * way[u, q] * pull[0, v] / N
                             hessian[s][t] += value
                             hessian[t][s] += value
-                    way = _diagonal(S[k]) * self.W[k].transpose() * way
+                    way = diagonal(S[k]) * self.W[k].transpose() * way
         flat = [entry for matrix in self.pulled for entry in matrix.entries()]
         for s in range(m):
             gradient[s] += self.weight_decay * flat[s]
@@ -192,13 +197,13 @@ class GaussNewton:
         products of the layers' operator norms, no larger than ``s_k = ‖W_k‖_2 + ρ`` on the ball.
         """
         radius = exact_float("radius", radius)
-        with _precision():
+        with precision():
             s = [norm + radius for norm in self.norms]
             layers = range(len(s))
             gain = self.steepest ** (self.network.depth + self.network.output_relu)
-            first = _length([_product(s, {k}) for k in layers])
+            first = length_of([_product(s, {k}) for k in layers])
             second = _row_sum([[_product(s, {j, k}) for k in layers if k != j] for j in layers])
-            third = _length(
+            third = length_of(
                 [
                     _row_sum(
                         [
@@ -213,8 +218,8 @@ class GaussNewton:
             growth = _product(s, set()) - _product(self.norms, set())
             total = arb(0)
             for x, _, _, e, _ in self.points:
-                length = _length(x[0].entries())
-                residual = _length(e.entries()) + gain * length * growth
+                length = length_of(x[0].entries())
+                residual = length_of(e.entries()) + gain * length * growth
                 total += 3 * (gain * length) ** 2 * first * second
                 total += residual * gain * length * third
             return total / len(self.points)
@@ -230,7 +235,7 @@ class GaussNewton:
         if not self.inside:
             return False
         radius = exact_float("radius", radius)
-        with _precision():
+        with precision():
             return all(self._one_stays(point, radius) for point in self.points)
 
     def _one_stays(self, point: _DataPoint, radius: float) -> bool:
@@ -238,11 +243,11 @@ class GaussNewton:
         for layer, matrix in enumerate(self.W):
             if all(entry == 0 for entry in point.x[layer].entries()) and delta == 0:
                 continue  # fed nothing, in the whole cell
-            length = _length(point.x[layer].entries())
+            length = length_of(point.x[layer].entries())
             if self._activated(layer):
                 columns = matrix.transpose().tolist()
                 for z, w in zip(point.z[layer].entries(), columns, strict=True):
-                    if not abs(z) > radius * length + (_length(w) + radius) * delta:
+                    if not abs(z) > radius * length + (length_of(w) + radius) * delta:
                         return False
             if all(entry == 0 for entry in point.S[layer]):
                 delta = arb(0)  # all units are off, and stay so
@@ -258,8 +263,8 @@ class GaussNewton:
         Args:
             steps: of the bisection; each halves the doubt.
         """
-        with _precision():
-            low, high = 0.0, _up(_length(self.W[0].entries()))
+        with precision():
+            low, high = 0.0, above(length_of(self.W[0].entries()))
         for _ in range(steps):
             middle = (low + high) / 2
             low, high = (middle, high) if self.stays_in_cell(middle) else (low, middle)
@@ -277,7 +282,7 @@ class GaussNewton:
         positive("radius", radius)
         radius = exact_float("radius", radius)
         L = self.lipschitz(radius) if self.inside else arb("inf")
-        with _precision():
+        with precision():
             mean, least = self.curvature - L * radius / 2, self.curvature - L * radius
             checks = {
                 "a switch changes at the point, or too near to tell": self.inside,
@@ -292,11 +297,11 @@ class GaussNewton:
                 holds=not reason,
                 reason=reason,
                 radius=radius,
-                curvature=_down(self.curvature),
-                lipschitz=_up(L),
-                gradient=_up(self.gradient),
-                distance=float("inf") if reason else _up(self.gradient / mean),
-                convexity=_down(least) if convex else 0.0,
+                curvature=below(self.curvature),
+                lipschitz=above(L),
+                gradient=above(self.gradient),
+                distance=float("inf") if reason else above(self.gradient / mean),
+                convexity=below(least) if convex else 0.0,
             )
 
     def largest_ball(self, steps: int = 30) -> BallCertificate:
@@ -320,88 +325,6 @@ class GaussNewton:
         return best
 
 
-def least_eigenvalue_bound(matrix: arb_mat) -> arb:
-    """Return a lower bound of the eigenvalues of a symmetric matrix, or 0 if none above 0 is found.
-
-    An eigenvalue computed in floats proposes it, an LDLᵀ decomposition in balls proves it: if
-    all pivots of ``A − μI`` are certain to be positive, all eigenvalues of A exceed μ.
-    """
-    middle = np.array([[float(entry.mid()) for entry in row] for row in matrix.tolist()])
-    values = np.linalg.eigvalsh((middle + middle.T) / 2)
-    proposed = float(values[0]) - 1e-10 * float(np.abs(values).max())
-    shifted = matrix - proposed * _diagonal([arb(1)] * matrix.nrows())
-    return arb(proposed) if proposed > 0 and is_positive_definite(shifted) else arb(0)
-
-
-def is_positive_definite(matrix: arb_mat) -> bool:
-    """Return whether every symmetric matrix enclosed is certain to be positive definite."""
-    rows = matrix.tolist()
-    for k, pivot in enumerate(rows):
-        if not pivot[k] > 0:
-            return False
-        for row in rows[k + 1 :]:
-            factor = row[k] / pivot[k]
-            row[k:] = [x - factor * y for x, y in zip(row[k:], pivot[k:], strict=True)]
-    return True
-
-
-def norm_bound(matrix: arb_mat) -> arb:
-    """Return an upper bound of a matrix's operator norm, all but equal to it.
-
-    The float's singular value, raised a little, is proved by ``s² I − WᵀW > 0``; where that is not
-    certain, the Euclidean norm is taken.
-    """
-    middle = np.array([[float(entry.mid()) for entry in row] for row in matrix.tolist()])
-    euclidean = _length(matrix.entries())
-    proposed = arb(float(np.linalg.norm(middle, 2)) * (1 + 1e-10))
-    gram = (
-        matrix.transpose() * matrix
-        if matrix.ncols() <= matrix.nrows()
-        else matrix * matrix.transpose()
-    )
-    over = proposed**2 * _diagonal([arb(1)] * gram.nrows()) - gram
-    return proposed if is_positive_definite(over) else euclidean
-
-
-def _precision() -> AbstractContextManager:
-    return ctx.workprec(BITS)
-
-
-def exact_float(name: str, value: Any) -> float:
-    """Return a number as the float that it is equal to.
-
-    Raises:
-        ValueError: if there is none, as for a third or for ``2**53 + 1``.
-    """
-    result = float(value)
-    if not isinstance(value, Tensor) and result != value:
-        raise ValueError(f"{name} must be a number that a float is equal to; got {value!r}")
-    return result
-
-
-def _in_float64(name: str, values: Any) -> Tensor:
-    """Return the same numbers in float64, which holds those of every floating type of torch."""
-    array = values if hasattr(values, "dtype") else np.asarray(values)
-    given = torch.as_tensor(array)
-    double = given.double()
-    if not given.is_floating_point() and given.tolist() != double.tolist():
-        raise ValueError(f"{name} must be numbers that a float64 is equal to")
-    return double
-
-
-def _exact(values: Tensor) -> arb_mat:
-    return arb_mat([[arb(x) for x in row] for row in values.tolist()])
-
-
-def _diagonal(entries: Sequence[arb]) -> arb_mat:
-    n = len(entries)
-    return arb_mat([[entries[i] if i == j else arb(0) for j in range(n)] for i in range(n)])
-
-
-def _length(entries: Sequence[arb]) -> arb:
-    return sum((x * x for x in entries), arb(0)).sqrt()
-
-
 def _product(factors: Sequence[arb], without: set[int]) -> arb:
     result = arb(1)
     for k, factor in enumerate(factors):
@@ -416,11 +339,3 @@ def _row_sum(rows: Sequence[Sequence[arb]]) -> arb:
     for row in rows:
         largest = largest.max(sum(row, arb(0)))
     return largest
-
-
-def _down(x: arb) -> float:
-    return float(np.nextafter(float(x.lower()), -np.inf))
-
-
-def _up(x: arb) -> float:
-    return float(np.nextafter(float(x.upper()), np.inf))
