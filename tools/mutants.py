@@ -52,7 +52,14 @@ TESTS = {
     }.items()
     for name in names
 }
-TESTS["pscore/exact/balls.py"] = list(TESTS["pscore/exact/gauss_newton.py"])
+TESTS |= {
+    f"pscore/exact/{name}.py": [f"tests/library/test_{tests}.py"]
+    for tests, names in {
+        "gauss_newton": ("gauss_newton", "balls"),
+        "minimum": ("minimum", "form", "point", "problem", "finish"),
+    }.items()
+    for name in names
+}
 TESTS["pscore/probe.py"] += ["tests/library/test_probe_elsewhere.py"]
 TESTS["pscore/measurement.py"] = list(TESTS["pscore/probe.py"])
 TESTS["pscore/probe.py"] += TESTS["pscore/twice.py"]
