@@ -76,7 +76,7 @@ def command(one: StoredRuns) -> str:
     """
     notebooks = {path.stem: path for path in (ROOT / "chapters").glob("*/*.ipynb")}
     if one.experiment not in notebooks:
-        return f"pscore.experiments.{one.experiment}.store_{one.experiment}(results_dir)"
+        return f"evidence.descents.{one.experiment}.store_{one.experiment}(results_dir)"
     notebook = notebooks[one.experiment]
     known = defaults(notebook)
     home = one.name.rpartition("/")[0] if "batch_norm" in one.parameters else one.name
