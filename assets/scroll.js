@@ -11,6 +11,8 @@ const WORDS = [
 function offerKeys() {
   for (const [boxes, word] of WORDS) {
     for (const box of document.querySelectorAll(`article :is(${boxes})`)) {
+      // To measure what is in a closed fold, the browser would have to lay it out first.
+      if (!box.checkVisibility()) continue;
       const scrolls = box.scrollWidth > box.clientWidth + 1;
       if (scrolls === box.hasAttribute("data-scrolls")) continue;
       box.toggleAttribute("data-scrolls", scrolls);

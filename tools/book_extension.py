@@ -8,18 +8,18 @@
 * Formulas are set when the book is built; see `formulas`.
 * A chapter can be taken away as a notebook; see `downloads`.
 * What would keep a reader out is mended; see `accessible`.
-* A page opened as a file preloads no fonts, which a browser refuses there with an error.
+* Pages load little, and nothing before they can be read; see `light`.
 """
 
 import re
 from collections import defaultdict
-from pathlib import Path
 
 import accessible
 import check_directive
 import downloads
 import explorers
 import formulas
+import light
 import made_by
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -58,26 +58,15 @@ def number_as_in_the_paper(app: Sphinx, env: BuildEnvironment) -> list[str]:
     return []
 
 
-def drop_font_preloads(app: Sphinx, error: Exception | None) -> None:
-    """Removes the theme's hints to load its icon fonts early; the icons are drawn without them."""
-    if error is not None or app.builder.format != "html":
-        return
-    for page in Path(app.outdir).rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        without = re.sub(r'\s*<link rel="preload" as="font"[^>]*>', "", text)
-        if without != text:
-            page.write_text(without, encoding="utf-8")
-
-
 def setup(app: Sphinx) -> dict:
     """Connects the extension."""
     # After Sphinx, which numbers everything on this event.
     app.connect("env-get-updated", number_as_in_the_paper, priority=900)
-    app.connect("build-finished", drop_font_preloads)
     check_directive.setup(app)
     made_by.setup(app)
     explorers.setup(app)
     formulas.setup(app)
     downloads.setup(app)
     accessible.setup(app)
+    light.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

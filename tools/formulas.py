@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 @cache
 def typeset(latex: str, display: bool) -> str:
     """Return a formula as HTML, with MathML in it for those who listen to the page."""
-    return katex.render_latex(latex, {"displayMode": display, "throwOnError": True})
+    how = {"displayMode": display, "throwOnError": True, "strict": "ignore"}
+    return katex.render_latex(latex, how)
 
 
 def aligned(text: str) -> str:
