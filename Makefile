@@ -23,11 +23,12 @@ help: ## list these commands
 	@echo
 	@echo "  TORCH=cpu          install torch without CUDA (1 GB instead of 6), e.g. make book TORCH=cpu"
 	@echo "  CHAPTER=name       one chapter, e.g. make check CHAPTER=strong-minima"
+	@echo "  URL=https://...    where the pages will be published, e.g. make book URL=https://example.org/book"
 	@echo "  PYTHON=/path/to/python3.11   use this interpreter"
 
 .PHONY: book
 book: $(READY) ## execute the chapters and build the pages into _build/html
-	@OMP_NUM_THREADS=1 $(PY) tools/book.py
+	@URL='$(URL)' OMP_NUM_THREADS=1 $(PY) tools/book.py
 
 .PHONY: test
 test: lint ## linter, types, tests, and each chapter's outputs against a fresh run

@@ -9,12 +9,15 @@
 * A chapter can be taken away as a notebook; see `downloads`.
 * What would keep a reader out is mended; see `accessible`.
 * Pages load little, and nothing before they can be read; see `light`.
+* Pages have an icon, and name their address where it is known; see `address`.
+* A page opened as a file preloads no fonts, which a browser refuses there with an error.
 """
 
 import re
 from collections import defaultdict
 
 import accessible
+import address
 import check_directive
 import downloads
 import explorers
@@ -69,4 +72,5 @@ def setup(app: Sphinx) -> dict:
     downloads.setup(app)
     accessible.setup(app)
     light.setup(app)
+    address.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
