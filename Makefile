@@ -30,6 +30,10 @@ help: ## list these commands
 book: $(READY) ## execute the chapters and build the pages into _build/html
 	@URL='$(URL)' OMP_NUM_THREADS=1 $(PY) tools/book.py
 
+.PHONY: pdf
+pdf: book ## print the whole book into _build/book.pdf, by Chromium; CODE=all with all code
+	@$(PY) tools/print_book.py --code $(or $(CODE),cells)
+
 .PHONY: test
 test: lint ## linter, types, tests, and each chapter's outputs against a fresh run
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadfile \

@@ -15,7 +15,8 @@ FORMULA = '<span class="katex"><span class="katex-html">x<span>y</span></span></
 ONE = f"""<article><section id="one"><h1>1. One<a class="headerlink" href="#one">#</a></h1>
 <h2 id="open">Open</h2><span class="math">{FORMULA}</span>{FORMULA}
 <a href="theory/two.html#open">two</a> <a href="#open">here</a> <a href="theory/two.html">it</a>
-<a href="https://a.b/c">far</a> <a href="../genindex.html">no</a> <img src="../_images/a.png" alt="">
+<a href="https://a.b/c">far</a> <a href="../genindex.html">no</a>
+<img src="../_images/a.png" alt="">
 <details class="evidence-fold"><summary>Check</summary><div class="sd-summary-content"><p>Yes.</p>
 <div class="evidence-code">def check()</div></div></details>
 <details class="sd-dropdown"><summary>Proof</summary><p>Thus.</p></details>
