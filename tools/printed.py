@@ -21,7 +21,7 @@ SCREEN = (
     "a.headerlink, script, style, link, noscript, template, button, .jupyter-widgets, .folds,"
     " .explorer-controls, .explorer-landmarks, .sd-summary-state-marker, .toctree-wrapper"
 )
-CODE = ".evidence-code, .evidence-fold > .sd-summary-content > p:has(code), details.hide"
+CODE = ".evidence-code, details.hide, p.made-by"
 HEADINGS = re.compile(r"h[1-5]")
 FORMULA, SPAN = '<span class="katex">', re.compile(r"<span\b|</span>")
 ADDRESS = re.compile(r"[a-z][a-z+.-]*:")
@@ -187,7 +187,13 @@ def bound(book: Book) -> Bound:
                 chapter.insert(0, heading)
             contents.append(("chapter", chapter["id"], words))
             body.append(restored(str(chapter), formulas))
-    return Bound(contents, "".join(body))
+    return Bound(contents, without_dead_links("".join(body)))
+
+
+def without_dead_links(body: str) -> str:
+    """Return the book without links to what was left out."""
+    ids = set(re.findall(r'\bid="([^"]*)"', body))
+    return re.sub(r' href="#([^"]*)"', lambda link: link[0] if link[1] in ids else "", body)
 
 
 def entry(kind: str, place: str, words: str, pages: dict[str, int]) -> str:

@@ -15,10 +15,10 @@ FORMULA = '<span class="katex"><span class="katex-html">x<span>y</span></span></
 ONE = f"""<article><section id="one"><h1>1. One<a class="headerlink" href="#one">#</a></h1>
 <h2 id="open">Open</h2><span class="math">{FORMULA}</span>{FORMULA}
 <a href="theory/two.html#open">two</a> <a href="#open">here</a> <a href="theory/two.html">it</a>
-<a href="https://a.b/c">far</a> <a href="../genindex.html">no</a>
+<a href="#hidden">gone</a> <a href="https://a.b/c">far</a> <a href="../genindex.html">no</a>
 <img src="../_images/a.png" alt="">
 <details class="evidence-fold"><summary>Check</summary><div class="sd-summary-content"><p>Yes.</p>
-<div class="evidence-code">def check()</div></div></details>
+<div class="evidence-code"><i id="hidden">def check()</i></div></div></details>
 <details class="sd-dropdown"><summary>Proof</summary><p>Thus.</p></details>
 <figure class="explorer"><div class="explorer-controls"><input></div><figcaption>Sets.</figcaption>
 </figure></section></article>"""
@@ -49,6 +49,7 @@ def test_links_lead_to_the_same_place_of_the_one_page(site):
         "two": "#theory-two--open",
         "here": "#one--open",
         "it": "#theory-two",
+        "gone": None,
         "far": "https://a.b/c",
         "no": None,
     }
