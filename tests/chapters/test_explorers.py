@@ -10,6 +10,7 @@ import explorers
 import ipywidgets
 import numpy as np
 import pytest
+from matplotlib import rcParams
 from PIL import Image
 
 from pscore.figures import BLUE, ORANGE, explore
@@ -67,7 +68,8 @@ def test_frames_are_small_repeatable_and_keep_the_colour_of_a_thin_line():
     assert min(np.abs(np.subtract(colours, orange)).sum(-1)) < 30
 
 
-def test_axes_stand_still_when_their_labels_grow():
+def test_axes_stand_still_when_their_labels_grow(monkeypatch):
+    monkeypatch.setitem(rcParams, "figure.constrained_layout.use", True)
     wide = [picture(frame).convert("L") for frame in frames(small())[0]]
     spines = [np.flatnonzero((np.asarray(image) < 80).sum(0) > 100) for image in wide]
     assert spines[0].size and all(np.array_equal(spines[0], one) for one in spines)
