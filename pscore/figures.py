@@ -165,7 +165,7 @@ def explore(
         raise ValueError(f"landmarks must have names, not {list(names.values())}")
 
     frames = [[(x, *y) for x in values] for y in product(*(choose[1:] if choose else ()))]
-    figure = Figure(figsize=figsize, dpi=dpi)
+    figure = Figure(figsize=figsize, dpi=dpi, layout="constrained")
     look = {"layout": ipywidgets.Layout(), "style": ipywidgets.HTML().style}
     places = _places(figure, draw, frames[chosen or 0][at])
     slider = ipywidgets.SelectionSlider(options=labels, index=at, description=name)
@@ -181,8 +181,7 @@ def explore(
         ipywidgets.jslink((slider, "index"), (stacks[-1], "selected_index"))
     if not choose:
         return Explorer([slider, *stacks], _dom_classes=("explorer",))
-    numbers = not any(isinstance(x, str) for x in choose[1])
-    control = ipywidgets.SelectionSlider if numbers else ipywidgets.Dropdown
+    control = ipywidgets.Dropdown if isinstance(choose[1][0], str) else ipywidgets.SelectionSlider
     second = control(options=known[1], index=chosen or 0, description=choose[0])
     both = ipywidgets.Stack(stacks, selected_index=chosen or 0)
     ipywidgets.jslink((second, "index"), (both, "selected_index"))
@@ -201,6 +200,7 @@ def _place(what: str, key: Any, known: Sequence[Sequence[str]]) -> tuple[int, in
     return known[0].index(parts[0]), known[1].index(parts[1]) if parts[1:] else None
 
 
+@mpl.rc_context(_STYLE)
 def _places(figure: Figure, draw: Callable[..., object], pair: tuple) -> list:
     """Return where a frame's axes come to stand, and leave the figure without a layout engine."""
     draw(figure, *pair)
@@ -209,6 +209,7 @@ def _places(figure: Figure, draw: Callable[..., object], pair: tuple) -> list:
     return [axes.get_position(original=True) for axes in figure.axes]
 
 
+@mpl.rc_context(_STYLE)
 def _picture(figure: Figure, draw: Callable[..., object], pair: tuple, places: list) -> Image.Image:
     """Draw a frame in few colours, which makes its file a fifth as large."""
     figure.clear()
@@ -217,17 +218,18 @@ def _picture(figure: Figure, draw: Callable[..., object], pair: tuple, places: l
         axes.set_position(place)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    pixels = np.array(canvas.buffer_rgba())
-    codes, counts = np.unique(pixels.view(np.uint32), return_counts=True)
+    pixels = np.array(canvas.buffer_rgba()).view(np.uint32)[..., 0]
+    codes, where, counts = np.unique(pixels, return_inverse=True, return_counts=True)
     colours = codes.view(np.uint8).reshape(-1, 4)[:, :3].astype(float)
     # One after the other the colour that is missed most, so that a thin line keeps its own.
     missed, chosen = np.full(len(colours), 2.0**18), []
     for _ in range(32):
         chosen.append(colours[np.argmax(counts * missed)])
         missed = np.minimum(missed, ((colours - chosen[-1]) ** 2).sum(-1))
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(np.uint8(chosen).tobytes())
-    return Image.fromarray(pixels[..., :3]).quantize(palette=palette, dither=Image.Dither.NONE)
+    nearest = ((colours[:, None] - chosen) ** 2).sum(-1).argmin(1).astype(np.uint8)
+    image = Image.fromarray(nearest[where].reshape(pixels.shape), "P")
+    image.putpalette(np.uint8(chosen).tobytes())
+    return image
 
 
 def _frame(picture: Image.Image, words: str, mark: str) -> str:

@@ -64,12 +64,19 @@ def test_frames_are_small_repeatable_and_keep_the_colour_of_a_thin_line():
     image = picture(first[0])
     assert image.mode == "P" and len(image.getcolors()) <= 32 and image.size == (200, 200)
     colours = [colour for _, colour in image.convert("RGB").getcolors()]
+    assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
     orange = [int(ORANGE[k : k + 2], 16) for k in (1, 3, 5)]
     assert min(np.abs(np.subtract(colours, orange)).sum(-1)) < 30
 
 
-def test_axes_stand_still_when_their_labels_grow(monkeypatch):
-    monkeypatch.setitem(rcParams, "figure.constrained_layout.use", True)
+def test_the_book_s_style_is_that_of_frames_whatever_a_notebook_has_set(monkeypatch):
+    before = frames(small())
+    monkeypatch.setitem(rcParams, "axes.spines.top", not rcParams["axes.spines.top"])
+    monkeypatch.setitem(rcParams, "font.size", 14)
+    assert frames(small()) == before
+
+
+def test_axes_stand_still_when_their_labels_grow():
     wide = [picture(frame).convert("L") for frame in frames(small())[0]]
     spines = [np.flatnonzero((np.asarray(image) < 80).sum(0) > 100) for image in wide]
     assert spines[0].size and all(np.array_equal(spines[0], one) for one in spines)
