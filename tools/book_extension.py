@@ -10,7 +10,6 @@
 * What would keep a reader out is mended; see `accessible`.
 * Pages load little, and nothing before they can be read; see `light`.
 * Pages have an icon, and name their address where it is known; see `address`.
-* A page opened as a file preloads no fonts, which a browser refuses there with an error.
 """
 
 import re

@@ -24,7 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "_build" / "html"
 TARGET = ROOT / "_build" / "book.pdf"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-STYLES = ("pygments.css", "katex/katex.min.css", "formulas.css", "print.css")
+STYLES = ("_build/html/_static/pygments.css", "_build/html/_static/katex/katex.min.css")
+OURS = ("assets/formulas.css", "assets/print.css")
 MINUTES = 15
 # A formula or a table that is wider than the page is made smaller until it fits.
 FIT = """() => {
@@ -33,7 +34,6 @@ FIT = """() => {
     (one) => [one, one.parentElement.clientWidth / (one.scrollWidth || one.clientWidth || 1)]);
   const found = wide.filter(([, share]) => share > 0 && share < 0.999);
   for (const [one, share] of found) one.style.zoom = Math.max(0.5, share);
-  return found.length;
 }"""
 WIDTH = 654  # px between the margins of print.css
 
@@ -72,19 +72,22 @@ def launch(playwright) -> Browser:
         )
 
 
-def print_page(browser: Browser, source: Path, target: Path) -> int:
-    """Print a page, and return how many of its parts were too wide for the paper."""
+def print_page(browser: Browser, source: Path, target: Path, final: bool = True) -> None:
+    """Print a page; a draft has neither an outline nor the tags that tell its structure."""
     page = browser.new_page(viewport={"width": WIDTH, "height": 960})
     page.set_default_timeout(MINUTES * 60_000)
     page.emulate_media(media="print")
     page.goto(source.as_uri(), wait_until="load")
     page.evaluate("() => document.fonts.ready.then(() => true)")
-    shrunk = page.evaluate(FIT)
+    page.evaluate(FIT)
     page.pdf(
-        path=target, prefer_css_page_size=True, outline=True, tagged=True, print_background=True
+        path=target,
+        prefer_css_page_size=True,
+        print_background=True,
+        outline=final,
+        tagged=final,
     )
     page.close()
-    return shrunk
 
 
 def outline(reader: PdfReader) -> list[tuple[int, str, int]]:
@@ -137,16 +140,16 @@ def main() -> int:
         print(f"note: the pages are older than {edited[0]}; make book builds them anew.")
     began = time.monotonic()
     known = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
-    styles = "".join(f'<link rel="stylesheet" href="html/_static/{name}">' for name in STYLES)
+    sheets = [(ROOT / name).as_uri() for name in (*STYLES, *OURS)]
+    styles = "".join(f'<link rel="stylesheet" href="{sheet}">' for sheet in sheets)
     head = f'<meta charset="utf-8"><title>{escape(known["title"])}</title>{styles}'
     book = printed.bound(printed.Book(SITE, ROOT / "_toc.yml", code))
-    # Beside the site, whose styles it loads.
     source = SITE.parent / "book-to-print.html"
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         browser = launch(playwright)
         draft, final = Path(scratch, "draft.pdf"), Path(scratch, "final.pdf")
         source.write_text(book.page(head, title_page(known), {}), "utf-8")
-        print_page(browser, source, draft)
+        print_page(browser, source, draft, final=False)
         pages = starts(PdfReader(draft))
         source.write_text(book.page(head, title_page(known), pages), "utf-8")
         print_page(browser, source, final)
