@@ -77,7 +77,7 @@ def test_only_notebooks_are_offered():
     for name in CHAPTERS:
         page = (HTML / name).with_suffix(".html").read_text("utf-8")
         assert f'{FOLDER}/{name}"' in page, name
-    page = (HTML / "chapters" / "index.html").read_text("utf-8")
+    page = (HTML / "chapters" / "back" / "glossary.html").read_text("utf-8")
     assert "download-notebook-button" not in page and "download-pdf-button" in page
 
 
