@@ -133,7 +133,7 @@ def explorer() -> Explorer:
         choose=("θ", THETAS),
         describe=describe,
         landmarks=landmarks(*THETAS),
-        start=(0.56, 0.05),
+        start=(0.29, 0.05),
         figsize=(4.6, 4.7),
     )
 
@@ -145,7 +145,7 @@ def small_explorer() -> Explorer:
         along=("λ", DECAYS),
         describe=lambda decay: describe(decay, 0.05),
         landmarks={key if key in DECAYS else key[0]: x for key, x in landmarks(0.05).items()},
-        start=0.56,
+        start=0.29,
         figsize=(4.6, 4.7),
     )
 
