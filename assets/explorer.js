@@ -57,6 +57,11 @@ function explore(figure) {
   figure.addEventListener("pointerdown", fetchNear, { once: true });
   figure.addEventListener("focusin", fetchNear, { once: true });
   for (const button of buttons) button.addEventListener("click", () => goTo(button.textContent));
+
+  // Paper shows the landmarks, and does not wait for pictures; their buttons ask for them, too.
+  addEventListener("load", () => {
+    for (const still of figure.querySelectorAll(".explorer-stills img")) still.loading = "eager";
+  });
 }
 
 document.querySelectorAll("figure.explorer").forEach(explore);

@@ -190,10 +190,11 @@ def html(found: explorer, sources: Sequence[str]) -> str:
     )
 
 
-def picture(frame: nodes.image, source: str, classes: str = "explorer-still") -> str:
-    """Return a frame's picture, loaded when it is about to be seen."""
-    words = f'{frame["size"]} alt="{escape(frame["alt"])}" loading="lazy"'
-    return f'<img class="{classes}" src="{escape(source)}" {words}>'
+def picture(frame: nodes.image, source: str, name: str = "explorer-still") -> str:
+    """Return a frame's picture; those that only paper shows are loaded last, by `explorer.js`."""
+    loading = "lazy" if name == "explorer-still" else "eager"
+    words = f'{frame["size"]} alt="{escape(frame["alt"])}" loading="{loading}"'
+    return f'<img class="{name}" src="{escape(source)}" {words}>'
 
 
 def caption(frame: nodes.image, attributes: str = "") -> str:

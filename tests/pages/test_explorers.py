@@ -168,7 +168,22 @@ def test_only_what_is_asked_for_is_loaded(visit, name):
     )
     figure.scroll_into_view_if_needed()
     page.wait_for_timeout(300)
-    assert len(set(page.watch.requested) & set(sources)) <= 1
+    first = len(set(page.watch.requested) & set(sources))
+    assert first <= 1 + figure.locator("button").count()
     figure.locator("input").first.press("ArrowRight")
     page.wait_for_timeout(500)
-    assert 3 <= len(set(page.watch.requested) & set(sources)) < frames / 2
+    assert first < len(set(page.watch.requested) & set(sources)) < frames / 2
+
+
+@built.each(WITH[:2])
+def test_paper_shows_the_landmarks_with_their_pictures(visit, name):
+    page = visit(name)
+    stills = page.locator(".explorer-stills img")
+    assert stills.count() > 1
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.explorer img')]"
+        ".every(image => image.complete && image.naturalWidth)"
+    )
+    page.emulate_media(media="print")
+    assert stills.first.is_visible()
+    assert not page.locator(".explorer-controls").first.is_visible()
