@@ -263,8 +263,13 @@ def listed(parts: Sequence[nodes.Node]) -> list[nodes.Node]:
 
 
 def ground_label(origin: str) -> str:
-    """Return the label of a definition on the page of the ground."""
-    return "ground-" + origin.removeprefix("evidence.").replace(".", "-").replace("_", "-").lower()
+    """Return the label of a definition on the page of the ground.
+
+    Labels have no capitals, and a class may differ from a function by nothing else.
+    """
+    kind = "class-" if origin.rpartition(".")[2][:1].isupper() else ""
+    name = origin.removeprefix("evidence.").replace(".", "-").replace("_", "-")
+    return f"ground-{kind}{name}".lower()
 
 
 def setup(app: Sphinx) -> None:
