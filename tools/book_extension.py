@@ -10,6 +10,9 @@
 * What would keep a reader out is mended; see `accessible`.
 * Pages load little, and nothing before they can be read; see `light`.
 * Pages have an icon, and name their address where it is known; see `address`.
+* Proofs and statements have names of their own, and are listed; see `statements` and
+  `statement_index`.
+* A page opened as a file preloads no fonts, which a browser refuses there with an error.
 """
 
 import re
@@ -23,6 +26,8 @@ import explorers
 import formulas
 import light
 import made_by
+import statement_index
+import statements
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
@@ -67,6 +72,8 @@ def setup(app: Sphinx) -> dict:
     check_directive.setup(app)
     made_by.setup(app)
     explorers.setup(app)
+    statements.setup(app)
+    statement_index.setup(app)
     formulas.setup(app)
     downloads.setup(app)
     accessible.setup(app)
