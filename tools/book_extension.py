@@ -12,6 +12,7 @@
 * Pages have an icon, and name their address where it is known; see `address`.
 * Proofs and statements have names of their own, and are listed; see `statements` and
   `statement_index`.
+* What a link leads to is shown beside it; see `previews`.
 * A page opened as a file preloads no fonts, which a browser refuses there with an error.
 """
 
@@ -26,6 +27,7 @@ import explorers
 import formulas
 import light
 import made_by
+import previews
 import statement_index
 import statements
 from sphinx.application import Sphinx
@@ -74,6 +76,7 @@ def setup(app: Sphinx) -> dict:
     explorers.setup(app)
     statements.setup(app)
     statement_index.setup(app)
+    previews.setup(app)
     formulas.setup(app)
     downloads.setup(app)
     accessible.setup(app)

@@ -42,6 +42,21 @@ PACKAGES = (
         ("LICENSE", "dist/katex.min.css", "dist/contrib/copy-tex.min.js", "dist/fonts/*.woff2"),
         "katex",
     ),
+    # What a link leads to, shown beside it.
+    Package(
+        "@popperjs/core",
+        "2.11.8",
+        "P1st0aksCrn9sGZhp8GMYwBnQsbvAWsZAX44oXNNvLHGqAOcoVxmjZiohstwQ7SqKnbR47akdNi+uleWD8+g6A==",
+        ("LICENSE.md", "dist/umd/popper.min.js"),
+        "popper",
+    ),
+    Package(
+        "tippy.js",
+        "6.3.7",
+        "E1d3oP2emgJ9dRQZdf3Kkn0qJgI6ZLpyS5z6ZkY1DF3kaQaBsGZsndEpHwx+eC+tYM41HaSNvNtLx8tU57FzTQ==",
+        ("LICENSE", "dist/tippy-bundle.umd.min.js"),
+        "tippy",
+    ),
 )
 
 

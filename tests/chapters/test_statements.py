@@ -1,4 +1,4 @@
-"""Statements, on a small book: names, folds, the list, and what the search is told."""
+"""Statements, on a small book: names, folds, the list, what the search is told, and previews."""
 
 import json
 import re
@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from previews import element, excerpts
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -175,3 +176,32 @@ def test_the_general_index_has_statements_by_what_they_are_called(book):
     # No one looks for it under its article.
     assert re.search(r'Value D of it\s*<ul>\s*<li><a href="first.html#paper-lemma-10', text)
     assert "nullity" in text
+
+
+def previews(book: Path, page: str) -> dict:
+    text = read(book, f"_static/previews/{page}.js")
+    name, parts = json.loads(text.removeprefix("previews.keep(...").rstrip().removesuffix(");"))
+    assert name == f"{page}.html"
+    return parts
+
+
+def test_what_other_pages_refer_to_is_kept_for_them(book):
+    first = previews(book, "first")
+    assert set(first) == {"paper-lemma-10", "nothing-but-the-origin", "equation-eq-6"}
+    assert words(first["paper-lemma-10"]).startswith("Lemma 10 (The value")
+    assert first["paper-lemma-10"].endswith("</div>") and "remark" not in first["paper-lemma-10"]
+    assert "annotation" not in first["equation-eq-6"] and "katex" in first["equation-eq-6"]
+    assert words(previews(book, "words")["term-nullity"]) == "nullity¶The number of zeros."
+
+
+def test_an_element_ends_where_it_ends():
+    text = "<p><div id='a'><div>x</div><divide>y</divide></div><div>z</div></p>"
+    assert element(text, 3) == "<div id='a'><div>x</div><divide>y</divide></div>"
+
+
+def test_of_a_function_the_first_lines_are_kept_and_an_explorer_not_at_all():
+    text = '<dl><dt class="sig sig-object py" id="f">f()</dt>\n<dd><p>One.</p><p>Two.</p></dd></dl>'
+    assert excerpts(text, {"f"}) == {"f": text.replace("<p>Two.</p>", "").replace("\n", "")}
+    assert excerpts('<figure class="explorer" id="f"></figure>', {"f"}) == {}
+    assert excerpts('<figure class="align" id="f"></figure>', {"f"})
+    assert excerpts('<figure class="align" id="f"></figure>', {"g"}) == {}
