@@ -6,7 +6,7 @@ import pytest
 
 # What is asked for, and where one of the first results has to lead: how far down, and whither.
 ASKED = {
-    "Lemma 5": (1, "no-local-maxima.html#paper-lemma-5"),
+    "Lemma 5": (1, "isolated-minima.html#paper-lemma-5"),
     "lemma 4": (1, "global-minimisers.html#paper-lemma-4"),
     "Definition 2": (1, "certified-set.html#paper-definition-2"),
     "Theorem 3": (1, "#paper-theorem-3"),
