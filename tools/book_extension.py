@@ -13,7 +13,6 @@
 * Proofs and statements have names of their own, and are listed; see `statements` and
   `statement_index`.
 * What a link leads to is shown beside it; see `previews`.
-* A page opened as a file preloads no fonts, which a browser refuses there with an error.
 """
 
 import re
