@@ -27,7 +27,7 @@ from pscore.network import ReLUNetwork
 from pscore.seeds import rng
 
 TASKS = ("parity", "zero")
-UNITS = (4, 8)
+UNITS = (4,)
 DECAYS = (1e-3, 3e-3, 1e-2)
 
 

@@ -21,7 +21,7 @@ _SHARES = (0.5, 0.1, 0.01)
 
 @dataclass
 class Form:
-    """``(1 − ν) A + ν B + C/R − (9/(4ν) − 2) M/4 R² I``, the identity on the weights alone.
+    """``(1 − ν) A + ν B + C/ρ − (9/(4ν) − 2) M/4 ρ² I``, the identity on the weights alone.
 
     Attributes:
         whole: A, with all squares.
@@ -45,7 +45,7 @@ class Form:
         )
 
     def floats(self, radius: float, share: float) -> Array:
-        """Return the form's middle at one R and ν, in floats."""
+        """Return the form's middle at one ρ and ν, in floats."""
         whole, bare, held = self._middle
         total = (1 - share) * whole + share * bare + held / radius
         i = np.arange(self.weights)
@@ -53,12 +53,12 @@ class Form:
         return (total + total.T) / 2
 
     def largest(self, room: float) -> tuple[float, float]:
-        """Return the largest R below ``room`` that floats find good, 0 for none, and its ν."""
+        """Return the largest ρ below ``room`` that floats find good, 0 for none, and its ν."""
         return max((self._largest(room * (1 - 1e-9), share), share) for share in _SHARES)
 
     def _largest(self, high: float, share: float, steps: int = 12) -> float:
         radii = high * 0.25 ** np.arange(30)
-        good = next((float(R) for R in radii if self._seems_positive(R, share)), 0.0)
+        good = next((float(rho) for rho in radii if self._seems_positive(rho, share)), 0.0)
         if good in (0.0, high):
             return good
         low, high = good, 4 * good
@@ -80,7 +80,7 @@ class Form:
         return True
 
     def is_positive(self, radius: float, share: float) -> bool:
-        """Prove that the form is positive definite at R and ν, wherever its balls' numbers are.
+        """Prove that the form is positive definite at ρ and ν, wherever its balls' numbers are.
 
         With Y the inverse of a float Cholesky factor, ``‖I − Y M Yᵀ‖ < 1`` makes ``Y M Yᵀ``
         positive definite, and so M, since Y then has an inverse.
@@ -90,9 +90,9 @@ class Form:
         except np.linalg.LinAlgError:
             return False
         with precision():
-            R, nu = arb(radius), arb(share)
-            lost = (9 / (4 * nu) - 2) * self.spread / 4 * R * R
-            rows = ((1 - nu) * self.whole + nu * self.bare + self.held / R).tolist()
+            rho, nu = arb(radius), arb(share)
+            lost = (9 / (4 * nu) - 2) * self.spread / 4 * rho * rho
+            rows = ((1 - nu) * self.whole + nu * self.bare + self.held / rho).tolist()
             for i in range(self.weights):
                 rows[i][i] -= lost
             Y = float_matrix(np.linalg.inv(factor))

@@ -9,14 +9,14 @@ with a polynomial F: the outputs are ``y_i = Σ_j v_j S_ij z_ij + (1 − s) Σ_k
 with the switches S off on K. W* is critical on its kinks if ``∇F(W*, 0) + Σ μ_k ∇z_k = 0``. The
 slope in t_k is ``c_k = (1 − s) ⟨e_i, v_j⟩ / N``, and the kink holds where ``0 < μ_k < c_k``. Along
 a ray from W* the loss is a polynomial, since z_k and t_k grow in proportion. From it follows, for
-all X of length at most R within which no other switch changes, and for all elements G of the
+all X of length at most ρ within which no other switch changes, and for all elements G of the
 Clarke subdifferential,
 
-.. math:: ⟨G, X⟩ ≥ α ‖X‖² \quad\text{at } W^* + X,
+.. math:: ⟨G, X⟩ ≥ θ ‖X‖² \quad\text{at } W^* + X,
 
-if a quadratic form in (X, t) is at least α ‖X‖²: see `Minimum.form`. Then W* is a strict local
-minimum and the only critical point in the ball, the loss is above its value by ``α/2 ‖X‖²``, and
-the gradient flow comes to W* at the rate α.
+if a quadratic form in (X, t) is at least θ ‖X‖²: see `Minimum.form`. Then W* is a strict local
+minimum and the only critical point in the ball, the loss is above its value by ``θ/2 ‖X‖²``, and
+the gradient flow comes to W* at the rate θ.
 
 All of this is done in Arb's balls: the point W* is enclosed by the Newton–Kantorovich theorem for
 the equations on the kinks, and the form is shown to be positive definite at every point enclosed.
@@ -64,8 +64,8 @@ class MinimumCertificate:
         weights: a point in float64 that the minimum is within ``distance`` of.
         distance: from there; an upper bound. Infinite where no critical point is proved.
         moved: an upper bound of the distance from the point that was given.
-        radius: R.
-        growth: α, with ``⟨G, W − W*⟩ ≥ α ‖W − W*‖²`` for all G in ``∂ℓ_λ(W)`` within R.
+        radius: ρ.
+        growth: θ, with ``⟨G, W − W*⟩ ≥ θ ‖W − W*‖²`` for all G in ``∂ℓ_λ(W)`` within ρ.
         room: a lower bound of the distance at which another switch may change.
         margin: a lower bound of the least of all ``μ_k`` and ``c_k − μ_k``; infinite off kinks.
         loss: an enclosure of ``ℓ_λ(W*)``.
@@ -174,7 +174,7 @@ class Minimum:
             return [(one, c - one) for one, c in zip(mu, self.at.slopes, strict=True)]
 
     def form(self, growth: float) -> Form:
-        r"""Return the form whose positive definiteness proves ``⟨G, X⟩ ≥ α ‖X‖²`` within R.
+        r"""Return the form whose positive definiteness proves ``⟨G, X⟩ ≥ θ ‖X‖²`` within ρ.
 
         With ``ẏ_i`` the outputs' derivative along (X, t) and ``q_i`` half their second one,
 
@@ -182,32 +182,32 @@ class Minimum:
             + 3⟨ẏ_i, q_i⟩ + 2‖q_i‖² \bigr) + λ‖X‖².
 
         The first sum is ``Σ (c_k − μ_k) t_k + μ_k (t_k − z_k)`` with both terms at least zero and
-        ``t_k, t_k − z_k ≤ ‖a_k‖ R``, so it is at least ``Σ ((c_k − μ_k) t_k² + μ_k (t_k − z_k)²) /
-        (‖a_k‖ R)``. And ``3⟨ẏ, q⟩ + 2‖q‖² ≥ −ν‖ẏ‖² − (9/(4ν) − 2)‖q‖²`` for 0 < ν ≤ 1, with
+        ``t_k, t_k − z_k ≤ ‖a_k‖ ρ``, so it is at least ``Σ ((c_k − μ_k) t_k² + μ_k (t_k − z_k)²) /
+        (‖a_k‖ ρ)``. And ``3⟨ẏ, q⟩ + 2‖q‖² ≥ −ν‖ẏ‖² − (9/(4ν) − 2)‖q‖²`` for 0 < ν ≤ 1, with
         ``1/N Σ ‖q_i‖² ≤ M ‖X‖⁴/4``. What remains is a form in (X, t).
 
         Args:
-            growth: α.
+            growth: θ.
         """
         with precision():
-            alpha = arb(growth)
+            theta = arb(growth)
             return Form(
-                self._joined(arb(1), alpha),
-                self._joined(arb(0), alpha),
+                self._joined(arb(1), theta),
+                self._joined(arb(0), theta),
                 self._held(),
                 self.spread,
                 self.problem.sizes[-1],
             )
 
     def _joined(self, share: arb, growth: arb) -> arb_mat:
-        """The form without what depends on R, its squares ``‖ẏ‖²`` times ``share``."""
+        """The form without what depends on ρ, its squares ``‖ẏ‖²`` times ``share``."""
         rows = self.at.hessian(share, -growth)
         cross, among = self.at.kinks(share)
         lower = [[row[k] for row in cross] + more for k, more in enumerate(among)]
         return arb_mat([[*row, *more] for row, more in zip(rows, cross, strict=True)] + lower)
 
     def _held(self) -> arb_mat:
-        """What holds the point on its kinks, times R."""
+        """What holds the point on its kinks, times ρ."""
         _, d, n, _, m = self.problem.sizes
         size = m + len(self.found.kinks)
         held, a = [[arb(0)] * size for _ in range(size)], self.a.tolist()
@@ -242,7 +242,7 @@ def certify_minimum(
         inputs: ``(N, n_0)``. Whatever float they are is taken as exact, like the targets.
         targets: ``(N,)`` or ``(N, n_2)``.
         weight_decay: λ, positive.
-        growth: α that is asked for; if None, half of the least eigenvalue of the Hessian along the
+        growth: θ that is asked for; if None, half of the least eigenvalue of the Hessian along the
             kinks.
         near: how near to zero a unit's input is held there; tried one after the other.
 
@@ -293,8 +293,8 @@ def _proved(
     least = float(
         np.linalg.eigvalsh(basis.T @ problem.derivatives(found.x, found.on)[3] @ basis)[0]
     )
-    alpha = least / 2 if growth is None else growth
-    if not least > alpha > 0:
+    theta = least / 2 if growth is None else growth
+    if not least > theta > 0:
         return _refused(
             f"the Hessian along the kinks has the eigenvalue {least:.3g}, too small for the growth",
             said,
@@ -314,7 +314,7 @@ def _proved(
     if undecided is not None:
         i, j = undecided
         return _refused(f"the sign of unit {j}'s input at data point {i} is not certain", said)
-    form = minimum.form(alpha)
+    form = minimum.form(theta)
     radius, share = form.largest(room)
     if not radius:
         return _refused("no radius is found at which the growth is certain", said)
@@ -337,7 +337,7 @@ def _proved(
         distance=distance,
         moved=moved,
         radius=radius,
-        growth=alpha,
+        growth=theta,
         room=room,
         margin=margin,
         loss=(below(loss), above(loss)),

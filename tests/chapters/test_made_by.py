@@ -84,7 +84,7 @@ def test_every_stored_batch_can_be_described_and_made_again(name):
     assert one.seeds and one.told("commit") and one.told("date")
     text = " ".join(node.astext() for node in made_by.described(one, command(one)))
     assert ranges(one.seeds) in text and one.told("commit")[0][:12] in text
-    if one.experiment == "parity":
+    if "(" in command(one):  # a function's, which no notebook calls
         return
     words = command(one).split()
     notebook = ROOT / words[1]

@@ -39,6 +39,7 @@ ELSEWHERE = {
     "certified-set": {"0.4": "the weight decay of the toy", "0.2840": "certified-set"},
     "cifar": {"84.9": "the paper's accuracy", "54.0": "the paper's accuracy"},
     "global-minimisers": {"0.38": "the root above it at H = 3"},
+    "index": {"2.1": "how a proposition is numbered", "3.11": "a release of Python"},
     "learning-rates": {
         "0.004": "learning-rates",
         "0.4": "learning-rates",
