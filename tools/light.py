@@ -32,8 +32,6 @@ UNUSED = (
     "templates",
     "sphinx-thebe*",
     "file.png",
-    "minus.png",
-    "plus.png",
 )
 
 # A palette may change a colour by so much, of 255: on average, and in one pixel of a thousand.
@@ -44,19 +42,24 @@ def lighten_scripts(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Let scripts wait for the page, and leave out those that have nothing to do on it."""
-    if "script_files" not in context or page == "search":  # whose own scripts do not wait
+    if doctree is None:  # of search and indices, which have scripts of their own that do not wait
         return
     tabs = "sd-tab-" in context.get("body", "")
     context["script_files"] = [
-        script
+        waiting(script)
         for script in context["script_files"]
         if (tabs or "design-tabs" not in str(script.filename or ""))
         # Read by the theme's choice of versions alone, which we have not.
         and "DOCUMENTATION_OPTIONS.pagename" not in script.attributes.get("body", "")
     ]
-    for script in context["script_files"]:
-        if script.filename and script.attributes.get("type") is None:
-            script.attributes.setdefault("defer", "defer")
+
+
+def waiting(script: Any) -> Any:
+    """Return a script of a page that waits for it; other pages share the one that came."""
+    if not script.filename or "type" in script.attributes:
+        return script
+    attributes = {"defer": "defer", **script.attributes}
+    return type(script)(script.filename, priority=script.priority, **attributes)
 
 
 # ---- pictures ----------------------------------------------------------------------------------

@@ -6,16 +6,18 @@ import light
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from sphinx.builders.html._assets import _JavaScript
 
 COLOURS = ((31, 119, 180), (255, 127, 14), (20, 20, 20))
+DOCTREE = object()
 BOOK = SimpleNamespace(builder=SimpleNamespace(format="html"))
 
 
 def script(filename, **attributes):
-    return SimpleNamespace(filename=filename, attributes=attributes)
+    return _JavaScript(filename, **attributes)
 
 
-def scripts_of(page, body=""):
+def scripts_of(doctree, body=""):
     context = {
         "body": body,
         "script_files": [
@@ -25,16 +27,23 @@ def scripts_of(page, body=""):
             script(None, body="{}", type="application/json"),
         ],
     }
-    light.lighten_scripts(BOOK, page, "page.html", context, None)
+    light.lighten_scripts(BOOK, "page", "page.html", context, doctree)
     return context["script_files"]
 
 
 def test_scripts_wait_for_the_page_and_those_without_use_are_left_out():
-    first, state = scripts_of("chapters/index")
+    first, state = scripts_of(DOCTREE)
     assert first.filename == "_static/a.js" and first.attributes == {"defer": "defer"}
     assert "defer" not in state.attributes
-    assert len(scripts_of("chapters/index", '<label class="sd-tab-label">')) == 3
-    assert len(scripts_of("search")) == 4  # whose scripts need each other at once
+    assert len(scripts_of(DOCTREE, '<label class="sd-tab-label">')) == 3
+    assert len(scripts_of(None)) == 4  # search, whose scripts need each other at once
+
+
+def test_pages_share_their_scripts_which_stay_as_they_are():
+    shared = [script("_static/a.js")]
+    context = {"script_files": shared}
+    light.lighten_scripts(BOOK, "page", "page.html", context, DOCTREE)
+    assert context["script_files"][0].attributes and not shared[0].attributes
 
 
 @pytest.fixture
