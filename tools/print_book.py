@@ -1,8 +1,9 @@
 """Prints the whole book into one file, `_build/book.pdf`: `make pdf`, with all code `CODE=all`.
 
-The page that `printed` makes of the built ones is printed by a headless Chromium: once to learn on
-which page each chapter begins, and again with these numbers in the table of contents. Links lead
-within the file, and its outline has parts, chapters and sections.
+The page that `printed` makes of the built ones is printed by a headless Chromium. Then it is known
+on which page each chapter begins, and the table of contents is printed again, with these numbers,
+and put in the place of the first. Links lead within the file, and its outline has parts, chapters
+and sections.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import printed
 import yaml
 from playwright.sync_api import Browser, Error, sync_playwright
 from pypdf import PdfReader, PdfWriter
+from pypdf.generic import NameObject
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "_build" / "html"
@@ -72,8 +74,8 @@ def launch(playwright) -> Browser:
         )
 
 
-def print_page(browser: Browser, source: Path, target: Path, final: bool = True) -> None:
-    """Print a page; a draft has neither an outline nor the tags that tell its structure."""
+def print_page(browser: Browser, source: Path, target: Path) -> None:
+    """Print a page, with an outline and the tags that tell its structure."""
     page = browser.new_page(viewport={"width": WIDTH, "height": 960})
     page.set_default_timeout(MINUTES * 60_000)
     page.emulate_media(media="print")
@@ -84,8 +86,8 @@ def print_page(browser: Browser, source: Path, target: Path, final: bool = True)
         path=target,
         prefer_css_page_size=True,
         print_background=True,
-        outline=final,
-        tagged=final,
+        outline=True,
+        tagged=True,
     )
     page.close()
 
@@ -113,9 +115,23 @@ def starts(reader: PdfReader) -> dict[str, int]:
     }
 
 
-def describe(source: Path, target: Path, known: dict) -> int:
-    """Write what the file is into it, and return the number of its pages."""
-    writer = PdfWriter(clone_from=source)
+def finish(draft: Path, front: Path, target: Path, known: dict) -> int:
+    """Put the contents with their numbers into the book, and into the file what it is.
+
+    Args:
+        draft: the whole book.
+        front: its first pages, printed again.
+        target: where the finished book goes.
+        known: how to cite it.
+
+    Returns:
+        The number of its pages.
+    """
+    writer, numbered = PdfWriter(clone_from=draft), PdfReader(front).pages
+    contents = min(starts(PdfReader(draft)).values()) - 1
+    for page, again in zip(writer.pages[1:contents], numbered[1:contents], strict=True):
+        for key in ("/Contents", "/Resources"):  # the links stay
+            page[NameObject(key)] = again[key].clone(writer)
     paper = known["preferred-citation"]["authors"][0]
     writer.add_metadata(
         {
@@ -127,6 +143,19 @@ def describe(source: Path, target: Path, known: dict) -> int:
     )
     writer.write(target)
     return len(writer.pages)
+
+
+def print_book(browser: Browser, book: printed.Bound, head: str, known: dict, target: Path) -> int:
+    """Print a book into a file, and return the number of its pages."""
+    first = title_page(known)
+    with tempfile.TemporaryDirectory() as scratch:
+        source, draft, front = (Path(scratch, name) for name in ("a.html", "a.pdf", "front.pdf"))
+        source.write_text(book.page(head, first, {}), "utf-8")
+        print_page(browser, source, draft)
+        pages = starts(PdfReader(draft))
+        source.write_text(book._replace(body="").page(head, first, pages), "utf-8")
+        print_page(browser, source, front)
+        return finish(draft, front, target, known)
 
 
 def main() -> int:
@@ -144,18 +173,8 @@ def main() -> int:
     styles = "".join(f'<link rel="stylesheet" href="{sheet}">' for sheet in sheets)
     head = f'<meta charset="utf-8"><title>{escape(known["title"])}</title>{styles}'
     book = printed.bound(printed.Book(SITE, ROOT / "_toc.yml", code))
-    source = SITE.parent / "book-to-print.html"
-    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
-        browser = launch(playwright)
-        draft, final = Path(scratch, "draft.pdf"), Path(scratch, "final.pdf")
-        source.write_text(book.page(head, title_page(known), {}), "utf-8")
-        print_page(browser, source, draft, final=False)
-        pages = starts(PdfReader(draft))
-        source.write_text(book.page(head, title_page(known), pages), "utf-8")
-        print_page(browser, source, final)
-        count = describe(final, TARGET, known)
-        browser.close()
-    source.unlink()
+    with sync_playwright() as playwright:
+        count = print_book(launch(playwright), book, head, known, TARGET)
     size, seconds = TARGET.stat().st_size / 1e6, time.monotonic() - began
     print(f"{TARGET.relative_to(ROOT)}: {count} pages, {size:.1f} MB, in {seconds:.0f} s")
     return 0

@@ -21,7 +21,7 @@ SCREEN = (
     "a.headerlink, script, style, link, noscript, template, button, .jupyter-widgets, .folds,"
     " .explorer-controls, .explorer-landmarks, .sd-summary-state-marker, .toctree-wrapper"
 )
-CODE = ".evidence-code, details.hide, p.made-by"
+CODE = ".evidence-fold .evidence-code, details.hide, p.made-by"
 HEADINGS = re.compile(r"h[1-5]")
 FORMULA, SPAN = '<span class="katex">', re.compile(r"<span\b|</span>")
 ADDRESS = re.compile(r"[a-z][a-z+.-]*:")

@@ -19,6 +19,7 @@ ONE = f"""<article><section id="one"><h1>1. One<a class="headerlink" href="#one"
 <img src="../_images/a.png" alt="">
 <details class="evidence-fold"><summary>Check</summary><div class="sd-summary-content"><p>Yes.</p>
 <div class="evidence-code"><i id="hidden">def check()</i></div></div></details>
+<div class="evidence-source"><div class="evidence-code">def kink()</div></div>
 <details class="sd-dropdown"><summary>Proof</summary><p>Thus.</p></details>
 <figure class="explorer"><div class="explorer-controls"><input></div><figcaption>Sets.</figcaption>
 </figure></section></article>"""
@@ -74,7 +75,7 @@ def test_folds_are_open_and_only_the_code_of_checks_is_left_out(site):
     page = printed_page(site)
     assert not page.select("details, summary, input")
     text = page.main.get_text()
-    assert all(word in text for word in ("Check", "Yes.", "Proof", "Thus.", "Sets."))
+    assert all(word in text for word in ("Check", "Yes.", "Proof", "Thus.", "Sets.", "def kink"))
     assert "def check" not in text and "def check" in printed_page(site, code=True).main.get_text()
 
 
