@@ -80,20 +80,20 @@ def by_key(page, figure):
     assert int(slider.input_value()) < last - 2
 
 
-def click(page, slider, part):
-    """Click a slider's track at a part of its length."""
+def click(slider, part):
+    """Click a slider's track at a part of its length, once the page has come to rest."""
     box = slider.bounding_box()
     assert box["height"] >= 24
-    page.mouse.click(box["x"] + part * box["width"], box["y"] + box["height"] / 2)
+    slider.click(position={"x": part * box["width"], "y": box["height"] / 2})
 
 
 def by_mouse(page, figure):
     slider = figure.locator("input").first
     slider.press("Home")
-    moved(page, figure, partial(click, page, slider, 0.7))
+    moved(page, figure, partial(click, slider, 0.7))
     for second in figure.locator("label + label input").all():
-        click(page, second, 0.02)
-        moved(page, figure, partial(click, page, second, 0.98), words=False)
+        click(second, 0.02)
+        moved(page, figure, partial(click, second, 0.98), words=False)
     for second in figure.locator("select").all():
         second.select_option(index=0)
         moved(page, figure, partial(second.select_option, index=1), words=False)
@@ -134,9 +134,7 @@ def test_on_a_phone_in_the_dark_a_finger_moves_it_and_nothing_below(visit, name)
     for figure in explorers(page):
         slider, heights = figure.locator("input").first, set()
         slider.press("Home")
-        box = slider.bounding_box()
-        middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        moved(page, figure, partial(page.touchscreen.tap, *middle))
+        moved(page, figure, slider.tap)
         for key in ("Home", *["PageUp"] * 10):
             slider.press(key)
             page.wait_for_function(f"figure => ({IN_SHAPE})(figure)", arg=figure.element_handle())
