@@ -12,10 +12,9 @@ from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-import pandas as pd
 import yaml
 
-from evidence.claims import DECLARED, Claim
+from evidence.claims import DECLARED, Check, Claim
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -76,6 +75,11 @@ def page_of(label: str) -> str:
         if any(one.label == label for one in those):
             return page
     raise KeyError(f"there is no claim {label!r}")
+
+
+def name_in_tests(check: Check) -> str:
+    """Return what a check is called among the tests: ``strong_minima-check_kink``."""
+    return f"{check.claims[0].module.rpartition('.')[2]}-{check.function.__name__}"
 
 
 def seen_on(page: str) -> dict[str, dict[str, str]]:
@@ -140,27 +144,3 @@ def order(stated: Sequence[Claim]) -> list[str]:
     """
     uses = {one.label: set(one.uses) for one in stated}
     return list(TopologicalSorter(uses).static_order())
-
-
-def table(stated: Sequence[Claim], shown: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
-    """Return the ledger as a table, one row a claim.
-
-    Args:
-        stated: the claims.
-        shown: what the pages show of their checks, by label.
-    """
-    rows = []
-    for one in stated:
-        row = shown.get(one.label, {})
-        rows.append(
-            {
-                "claim": one.label,
-                "says": one.title,
-                "verdict": one.verdict,
-                "met hypotheses": row.get("applied", ""),
-                "violations": row.get("violations", ""),
-                "variant rejected": f"{row['refused']} times" if row.get("refused") else "",
-                "nearest to equality": row.get("margin", ""),
-            }
-        )
-    return pd.DataFrame(rows).set_index("claim")

@@ -4,6 +4,7 @@
   labelled `paper-theorem-3`, an equation `eq-6`, and bears that number wherever it is shown or
   referred to. What is ours is numbered within its chapter: Proposition 2.1, equation (2.1).
 * The code of a check stands on the page of its statement; see `check_directive`.
+* The ledger has a row for each claim, with links, and a graph; see `ledger_page`.
 * Under each figure stands what made it; see `made_by`.
 * Formulas are set when the book is built; see `formulas`.
 * A chapter can be taken away as a notebook; see `downloads`.
@@ -24,6 +25,7 @@ import check_directive
 import downloads
 import explorers
 import formulas
+import ledger_page
 import light
 import made_by
 import previews
@@ -71,6 +73,7 @@ def setup(app: Sphinx) -> dict:
     # After Sphinx, which numbers everything on this event.
     app.connect("env-get-updated", number_as_in_the_paper, priority=900)
     check_directive.setup(app)
+    ledger_page.setup(app)
     made_by.setup(app)
     explorers.setup(app)
     statements.setup(app)

@@ -85,6 +85,21 @@ class EvidenceDirective(SphinxDirective):
         domain = self.env.get_domain("std")
         domain.anonlabels[label.lower()] = (self.env.docname, place)
 
+    def reference(self, label: str, words: nodes.Node, *, kind: str = "ref") -> nodes.Node:
+        """Return a link to a label of any page, or to a page, which Sphinx resolves."""
+        link = pending_xref(
+            "",
+            words,
+            refdomain="std",
+            reftype=kind,
+            reftarget=label.lower() if kind == "ref" else label,
+            refexplicit=True,
+            refwarn=True,
+            refdoc=self.env.docname,
+        )
+        self.set_source_info(link)
+        return link
+
     def fold(self, place: str, title: list[nodes.Node], body: list[nodes.Node]) -> nodes.Node:
         """Return a closed fold, as sphinx-design's own directive makes it."""
         fold = create_component(
@@ -128,7 +143,7 @@ class CheckDirective(EvidenceDirective):
         place = nodes.make_id(f"check-{self.arguments[0]}")
         for label in self.arguments:
             self.label(f"check-{label}", place)
-        body = [*conditions(those), *self.code(function, source, place)]
+        body = [self.verdicts(those), *conditions(those), *self.code(function, source, place)]
         return [self.fold(place, [nodes.Text("How it is checked")], body)]
 
     def code(self, function: Any, source: Excerpts, place: str) -> list[nodes.Node]:
@@ -150,18 +165,17 @@ class CheckDirective(EvidenceDirective):
 
     def link(self, origin: str) -> nodes.Node:
         """Return a link to where the page of the ground shows a definition."""
-        link = pending_xref(
-            "",
-            code(origin.rpartition(".")[2]),
-            refdomain="std",
-            reftype="ref",
-            reftarget=ground_label(origin),
-            refexplicit=True,
-            refwarn=True,
-            refdoc=self.env.docname,
-        )
-        self.set_source_info(link)
-        return link
+        return self.reference(ground_label(origin), code(origin.rpartition(".")[2]))
+
+    def verdicts(self, claims: Sequence[Any]) -> nodes.Node:
+        """Say the verdicts on claims, each with a link to its row of the ledger."""
+        said: list[nodes.Node] = []
+        for one in claims:
+            whose = f" ({one.label})" if len(claims) > 1 else ""
+            row = self.reference(f"ledger-{one.label}", nodes.inline("", one.verdict))
+            said.append(nodes.inline("", "", row, nodes.Text(whose)))
+        words = nodes.strong("", "In the ledger: ")
+        return nodes.paragraph("", "", words, *listed(said), nodes.Text("."))
 
 
 class SourceDirective(EvidenceDirective):

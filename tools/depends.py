@@ -1,8 +1,7 @@
 """Which files a notebook's outputs depend on, read from its imports.
 
 What a module imports is followed through `pscore` and `evidence`; the package that holds it is
-imported with it. A notebook or module that reads stored results depends on all of `results`; one
-that reads the ledger, on all chapters and their evidence.
+imported with it. A notebook or module that reads stored results depends on all of `results`.
 """
 
 import ast
@@ -15,7 +14,6 @@ from pathlib import Path
 
 ROOMS = ("pscore", "evidence")
 PINS = ("requirements.txt", "constraints.txt")
-LEDGER = "evidence/ledger.py"
 
 
 def chapters(root: Path) -> list[Path]:
@@ -76,8 +74,6 @@ def closure(root: Path, text: str) -> set[Path]:
     fresh = set(files_of(root, text))
     while fresh:
         reached |= fresh
-        if root / LEDGER in fresh:  # it imports whatever the table of contents names
-            fresh |= set((root / "evidence").rglob("*.py"))
         found = {path for file in fresh for path in files_of(root, file.read_text("utf-8"))}
         fresh = (fresh | found) - reached
     return reached
@@ -89,8 +85,6 @@ def dependencies(root: Path, notebook: Path) -> set[Path]:
     found = closure(root, text)
     if any(reads_results(part) for part in [text, *(file.read_text("utf-8") for file in found)]):
         found |= {path for path in (root / "results").rglob("*") if path.is_file()}
-    if root / LEDGER in found:
-        found |= {root / "_toc.yml", *chapters(root)} - {notebook}
     return found | {root / name for name in PINS if (root / name).is_file()}
 
 

@@ -32,7 +32,7 @@ PROGRESS_BAR = re.compile(r"\d+%\|.*\||\d+it \[\d\d:\d\d")
 
 
 def notebooks(names: list[str]) -> list[Path]:
-    """Returns the chapters named, or all, in the book's order: the ledger reads the others."""
+    """Returns the chapters named, or all, in the book's order."""
     found = [chapter(name) for name in names] or pages()
     return [one.source for one in found if one.source.suffix == ".ipynb"]
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import nbformat
 import pytest
 from book import forget_stale_outputs
-from depends import dependencies
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 
@@ -18,8 +17,6 @@ FILES = {
     "pscore/experiments/__init__.py": "",
     "pscore/experiments/trials.py": "def stored(name): ...",
     "evidence/__init__.py": "",
-    "evidence/claims.py": "",
-    "evidence/ledger.py": "import importlib",
     "evidence/instances.py": "from pscore.loss import loss",
     "evidence/one.py": "from evidence.instances import draw",
     "evidence/two.py": "from evidence import instances\nimport pscore.curvature",
@@ -33,14 +30,13 @@ CHAPTERS = {
     "three": "import math",
     "four": "from evidence.four import check",
     "five": "from pathlib import Path\nPath('results/toy.json').read_text()",
-    "claims": "from evidence.ledger import claims",
 }
 EVERYBODY = set(CHAPTERS)
 
 
 @pytest.fixture
 def tree(tmp_path) -> Path:
-    """A book of six chapters whose outputs are all cached."""
+    """A book of five chapters whose outputs are all cached."""
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -77,17 +73,16 @@ def test_nothing_is_forgotten_when_nothing_changed(tree):
 @pytest.mark.parametrize(
     ("file", "chapters"),
     [
-        ("evidence/one.py", {"one", "claims"}),
-        ("evidence/two.py", {"two", "claims"}),
-        ("evidence/instances.py", {"one", "two", "claims"}),
-        ("evidence/nobodys.py", {"claims"}),
-        ("evidence/ledger.py", {"claims"}),
-        ("pscore/curvature.py", {"two", "claims"}),
-        ("pscore/loss.py", {"one", "two", "claims"}),
-        ("pscore/__init__.py", {"one", "two", "four", "claims"}),
-        ("results/toy.json", {"four", "five", "claims"}),
+        ("evidence/one.py", {"one"}),
+        ("evidence/two.py", {"two"}),
+        ("evidence/instances.py", {"one", "two"}),
+        ("evidence/nobodys.py", set()),
+        ("pscore/curvature.py", {"two"}),
+        ("pscore/loss.py", {"one", "two"}),
+        ("pscore/__init__.py", {"one", "two", "four"}),
+        ("results/toy.json", {"four", "five"}),
         ("requirements.txt", EVERYBODY),
-        ("_toc.yml", {"claims"}),
+        ("_toc.yml", set()),
     ],
 )
 def test_an_edited_file_marks_exactly_its_chapters(tree, file, chapters):
@@ -108,10 +103,3 @@ def test_a_chapter_that_changes_back_is_not_read_from_an_old_cache(tree):
     chapter.write_text(before)
     forget_stale_outputs(tree)
     assert "one" not in cached(tree)
-
-
-def test_the_ledger_depends_on_what_the_chapters_print(tree):
-    chapter = tree / "chapters" / "three.ipynb"
-    chapter.write_text(chapter.read_text() + "\n")
-    assert names(forget_stale_outputs(tree)) == {"claims"}
-    assert chapter in dependencies(tree, tree / "chapters" / "claims.ipynb")

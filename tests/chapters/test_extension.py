@@ -174,6 +174,10 @@ def check_elsewhere(seed: int) -> Evidence:
     return Evidence(met=_private(), tried=1)
 '''
 
+# The ledger's own directive, which makes these places, has tests of its own.
+LEDGER = "".join(f"(ledger-{one})=\n" for one in ("first", "again", "second", "elsewhere"))
+LEDGER += "# Ledger\n"
+
 GROUND = """# Ground
 
 ## Instances
@@ -192,7 +196,7 @@ GROUND = """# Ground
 ```
 """
 
-INDEX = "# Index\n\n```{toctree}\ntheory/second-thoughts\nback/ground\n```\n\n"
+INDEX = "# Index\n\n```{toctree}\ntheory/second-thoughts\nback/ground\nback/claims\n```\n\n"
 INDEX += "```{check} elsewhere\n```\n"
 
 
@@ -208,6 +212,7 @@ def small_book(tree: Path, page: str) -> Path:
         "chapters/index.md": INDEX,
         "chapters/theory/second-thoughts.ipynb": notebook(page),
         "chapters/back/ground.md": GROUND,
+        "chapters/back/claims.md": LEDGER,
         "evidence/__init__.py": "",
         "evidence/index.py": ELSEWHERE,
         "evidence/second_thoughts.py": CHECKS,
@@ -268,6 +273,7 @@ def folds(page: str) -> list[str]:
 def test_a_fold_holds_the_check_and_what_it_uses_of_its_file(pages):
     first = folds(pages["second-thoughts"])[0]
     assert "How it is checked" in first
+    assert "In the ledger: certified (first), certified (again)." in first
     assert "Hypotheses (first): a < b*c*; b_i_." in first
     assert "Hypotheses (again): none." in first
     assert "Falsified variant (first): with b." in first
