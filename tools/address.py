@@ -47,6 +47,7 @@ def setup(app: Sphinx) -> None:
         app.setup_extension("sphinx_sitemap")
         app.config.html_baseurl = url
         app.config.ogp_site_url = url
+        app.config.ogp_site_name = app.config.html_title
         app.config.ogp_image = url + PICTURE
         app.config.ogp_image_alt = SAID
         app.config.ogp_social_cards = {"enable": False}

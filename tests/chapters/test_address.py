@@ -17,6 +17,7 @@ sys.path.insert(0, {str(ROOT / "tools")!r})
 extensions = ["address"]
 html_static_path = ["assets"]
 html_theme = "sphinx_book_theme"
+html_title = "A small book"
 """
 
 
@@ -53,6 +54,7 @@ def test_with_an_address_pages_say_what_they_are(tmp_path):
     assert '<link rel="canonical" href="https://example.org/book/index.html"' in page
     for name, value in (
         ("title", "A page"),
+        ("site_name", "A small book"),
         ("url", "https://example.org/book/index.html"),
         ("image", "https://example.org/book/_static/certified-set.png"),
     ):
