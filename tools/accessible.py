@@ -35,6 +35,14 @@ FOLDED = re.compile(
     r"<p class=\"expanded admonition-title\">.*?</p>\s*</summary>",
     re.DOTALL,
 )
+INDENT = re.compile(r"^((?:<[^>]*>)*)( +)")
+# Where a long line had best break: after an opening bracket or a comma, and before a point.
+BREAKS = (
+    (re.compile(r"(<span class=\"p\">[^<]*[(\[{,]</span>)"), r"\1<wbr>"),
+    (re.compile(r"(<span class=\"o\">\.</span>)"), r"<wbr>\1"),
+)
+# pandas writes its own styles before each table.
+PANDAS_STYLE = re.compile(r"<style scoped>.*?</style>\s*", re.DOTALL)
 TAGS = re.compile(r"<[^>]*>")
 DRAWS = re.compile(r"\b(?:ax|axis|axes|plt|figure)\.\w+\(|^explore[r]?\(", re.MULTILINE)
 
@@ -85,11 +93,15 @@ def plain(line: str) -> str:
 
 
 def box(line: str) -> str:
-    """Return a box for a line, which knows its indentation."""
+    """Return a box for a line, indented by style: its own spaces are kept for who copies them."""
     text = plain(line)
     indent = len(text) - len(text.lstrip())
-    style = f' style="--in:{indent}"' if indent else ""
-    return f'<span class="line"{style}>{line}\n</span>'
+    for place, opportunity in BREAKS:
+        line = place.sub(opportunity, line)
+    if not indent:
+        return f'<span class="line">{line}\n</span>'
+    line = INDENT.sub(r'<span class="in">\2</span>\1', line)
+    return f'<span class="line" style="--in:{indent}">{line}\n</span>'
 
 
 def in_lines(code: str) -> str:
@@ -208,6 +220,7 @@ def mend_body(body: str) -> str:
     body = CODE.sub(lambda one: one[1] + in_lines(one[2]) + one[3], body)
     body = OUTPUT.sub(lambda one: one[1] + printed(one[2]), body)
     body = FOLDED.sub(r"<summary>\1</summary>", body)
+    body = PANDAS_STYLE.sub("", body)
     body = TABLE.sub(lambda one: mend_table(one[0]), body)
     return FIGURE.sub(whole_figure, body)
 

@@ -63,8 +63,18 @@ def test_a_line_of_code_knows_its_indentation():
     body = accessible.mend_body(PRE.format("highlight-ipython3 notranslate", code))
     lines = soup(body).select("pre > span.line")
     assert [one.get("style") for one in lines] == [None, None, "--in:4"]
+    assert lines[2].select_one("span.in").get_text() == " " * 4
     # What is copied is the code as it was.
     assert soup(body).pre.get_text() == "def f(x):\n\n    return x < 1\n"
+
+
+def test_spaces_within_a_mark_are_found():
+    code = '<span class="sd">"""A.</span>\n\n<span class="sd">    B.</span>\n'
+    code += '<span class="w">  </span>c<span class="o">.</span>d<span class="p">(</span>'
+    body = accessible.mend_body(PRE.format("evidence-code highlight-python notranslate", code))
+    lines = soup(body).select("pre > span.line")
+    assert [one.get("style") for one in lines] == [None, None, "--in:4", "--in:2"]
+    assert soup(body).pre.get_text() == '"""A.\n\n    B.\n  c.d(\n'
 
 
 def test_an_output_knows_the_columns_of_its_tables():
@@ -93,6 +103,7 @@ def test_a_table_of_pandas_has_no_empty_head(named):
     table = soup(accessible.mend_body(shown.to_html(notebook=True))).table
     heads = table.select("th")
     assert all(head.get_text(strip=True) for head in heads)
+    assert "<style" not in accessible.mend_body(shown.to_html(notebook=True))
     assert {head["scope"] for head in table.select("thead th")} == {"col"}
     assert {head["scope"] for head in table.select("tbody th")} == {"row"}
     first = [cell.get_text() for cell in table.select("thead tr:last-child > *")]
