@@ -2,6 +2,9 @@
 // remembered; a link into a fold opens it; on paper all are open.
 "use strict";
 
+// So few folds are opened one by one.
+const FEW = 3;
+
 const folds = () => [...document.querySelectorAll("article details")];
 
 // A browser may refuse to store anything for a page that is opened as a file.
@@ -42,7 +45,7 @@ function button(choice, text) {
 // The row stands below the page's box, or below its title.
 function offer() {
   const here = folds();
-  if (here.length === 0) return;
+  if (here.length < FEW) return;
   const row = document.createElement("div");
   row.className = "folds";
   row.setAttribute("role", "group");
@@ -57,7 +60,6 @@ function offer() {
   const head =
     document.querySelector("article .admonition.in-short") ?? document.querySelector("article h1");
   head?.after(row);
-  if (remembered()) setAll(remembered() === "open");
 }
 
 // A link into a fold opens it and those around it.
@@ -83,6 +85,7 @@ function followed(event) {
 
 window.addEventListener("DOMContentLoaded", () => {
   offer();
+  if (remembered()) setAll(remembered() === "open");
   unfold();
 });
 window.addEventListener("hashchange", unfold);

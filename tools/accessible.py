@@ -178,7 +178,7 @@ def mark_words(table: Tag) -> None:
         if len(words) * 2 > len(cells):
             for cell in (head, *cells):
                 cell["class"] = [*cell.get("class", []), "words"]
-    for cell in table.select("td, thead th"):
+    for cell in table.select("td, th"):
         if len(cell.get_text()) > 14:
             cell["class"] = [*cell.get("class", []), "long"]
 
