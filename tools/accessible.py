@@ -1,6 +1,6 @@
 """Mends pages, so that everyone can read them: by eye, by ear, by key, on a phone and on paper.
 
-* Code that only imports, or that draws a figure, is folded: a figure comes before its code.
+* Code that only imports, that draws, or that is long, is folded: an idea comes before its code.
 * A line of code is a box that breaks below its own indentation, and an output knows how many
   columns it needs, so that styles can fit both to the page.
 * Tables of pandas have no empty heads, and their heads say what they head. A table of prose knows
@@ -12,12 +12,16 @@
 import ast
 import html
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
 from bs4 import BeautifulSoup, Tag
 from docutils import nodes
 from sphinx.application import Sphinx
+
+LONG = 12  # lines of code that are more than a glance
+WIDE = 2  # times as wide as high, as panels side by side are
 
 FIGURE = re.compile(r"(<figure\b[^>]*>\s*)(<img\b[^>]*\bsrc=\"([^\"]+)\"[^>]*/?>)")
 CODE = re.compile(
@@ -66,19 +70,19 @@ def only_prepares(source: str) -> bool:
 
 
 def fold_code(app: Sphinx, doctree: nodes.document) -> None:
-    """Fold the code cells of a page that prepare or draw, and say how long the folded ones are."""
+    """Fold the code of a page that prepares, draws or is long, and say how long each one is."""
     for cell in doctree.findall(nodes.container):
         if cell.get("nb_element") != "cell_code":
             continue
         code = cell.next_node(lambda one: one.get("nb_element") == "cell_code_source")
         if code is None:
             continue
-        source = code.astext()
+        source = code.astext().strip()
+        count = source.count("\n") + 1
         draws = cell.next_node(nodes.figure) is not None or DRAWS.search(source) is not None
-        if not cell.get("hide_mode") and (draws or only_prepares(source)):
+        if not cell.get("hide_mode") and (draws or count > LONG or only_prepares(source)):
             cell["hide_mode"] = "input"
         if cell.get("hide_mode") == "input":
-            count = source.strip().count("\n") + 1
             what = "Code that draws" if draws else "Code"
             cell["prompt_show"] = f"{what}, {count} line{'s' if count > 1 else ''}"
             cell["prompt_hide"] = cell["prompt_show"]
@@ -258,6 +262,29 @@ REPLACED = [
 ]
 
 
+def size_of(picture: Path) -> tuple[int, int] | None:
+    """Return the width and the height of a PNG, from its header."""
+    if picture.suffix != ".png" or not picture.is_file():
+        return None
+    with picture.open("rb") as file:
+        head = file.read(24)
+    return struct.unpack(">II", head[16:24])
+
+
+def sized(page: Path, text: str) -> str:
+    """Return a page that knows the sizes of its figures, so that nothing moves when they come."""
+
+    def size(match: re.Match[str]) -> str:
+        if (found := size_of(page.parent / match[1])) is None:
+            return match[0]
+        width, height = found
+        wide = " wide" if width > WIDE * height else ""
+        rest = f'width="{width}" height="{height}"'
+        return f'<a class="whole-figure{wide}" href="{match[1]}"><img {rest} '
+
+    return re.sub(r'<a class="whole-figure" href="([^"]*)"><img (?![^>]*\bwidth=)', size, text)
+
+
 def mend_theme(app: Sphinx, error: Exception | None) -> None:
     """Mend what the theme writes around the text of each page."""
     if error is not None or app.builder.format != "html":
@@ -266,6 +293,7 @@ def mend_theme(app: Sphinx, error: Exception | None) -> None:
         text = mended = page.read_text(encoding="utf-8")
         for before, after in REPLACED:
             mended = mended.replace(before, after)
+        mended = sized(page, mended)
         if mended != text:
             page.write_text(mended, encoding="utf-8")
 

@@ -1,6 +1,8 @@
 """What is mended on the pages when the book is built, so that everyone can read them."""
 
 import accessible
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
@@ -39,6 +41,8 @@ def test_code_that_only_prepares_is_known(source, prepares):
         ("def draw(axes):\n    axes.plot(1)", False, "Code that draws, 2 lines"),
         ("explore(draw, along=values)", False, "Code that draws, 1 line"),
         ("x = 1\nprint(x)", False, None),
+        ("\n".join(["x = 1"] * 12), False, None),
+        ("\n".join(["x = 1"] * 13), False, "Code, 13 lines"),
     ],
 )
 def test_code_that_prepares_or_draws_is_folded(source, drawn, title):
@@ -136,6 +140,19 @@ def test_a_figure_leads_to_its_whole_picture():
     link = soup(accessible.mend_body(body)).select_one("figure > a.whole-figure")
     assert link["href"] == "../_images/a.png"
     assert link.img["alt"] == "A set."
+
+
+@pytest.mark.parametrize("shape, wide", [((4, 9), True), ((9, 9), False)])
+def test_a_figure_knows_its_size(tmp_path, shape, wide):
+    plt.imsave(tmp_path / "a.png", np.zeros(shape))
+    page = '<figure><a class="whole-figure" href="a.png"><img alt="A set." src="a.png" /></a>'
+    mended = accessible.sized(tmp_path / "page.html", page)
+    picture = soup(mended).img
+    assert (picture["width"], picture["height"]) == (str(shape[1]), str(shape[0]))
+    assert ("wide" in soup(mended).a["class"]) == wide
+    assert picture["alt"] == "A set."
+    # The pages of a book that is built a second time are as they were.
+    assert accessible.sized(tmp_path / "page.html", mended) == mended
 
 
 def test_a_fold_is_called_what_stands_on_it():
