@@ -12,12 +12,12 @@
 import ast
 import html
 import re
-import struct
 from pathlib import Path
 from typing import Any
 
 from bs4 import BeautifulSoup, Tag
 from docutils import nodes
+from light import size
 from sphinx.application import Sphinx
 
 LONG = 12  # lines of code that are more than a glance
@@ -262,27 +262,14 @@ REPLACED = [
 ]
 
 
-def size_of(picture: Path) -> tuple[int, int] | None:
-    """Return the width and the height of a PNG, from its header."""
-    if picture.suffix != ".png" or not picture.is_file():
-        return None
-    with picture.open("rb") as file:
-        head = file.read(24)
-    return struct.unpack(">II", head[16:24])
+def marked_wide(page: Path, text: str) -> str:
+    """Return a page that knows which of its figures are too wide for a phone."""
 
+    def mark(match: re.Match[str]) -> str:
+        width, height = size(page.parent / match[2]) or (1, 1)
+        return match[1] + (" wide" if width > WIDE * height else "") + f'" href="{match[2]}"'
 
-def sized(page: Path, text: str) -> str:
-    """Return a page that knows the sizes of its figures, so that nothing moves when they come."""
-
-    def size(match: re.Match[str]) -> str:
-        if (found := size_of(page.parent / match[1])) is None:
-            return match[0]
-        width, height = found
-        wide = " wide" if width > WIDE * height else ""
-        rest = f'width="{width}" height="{height}"'
-        return f'<a class="whole-figure{wide}" href="{match[1]}"><img {rest} '
-
-    return re.sub(r'<a class="whole-figure" href="([^"]*)"><img (?![^>]*\bwidth=)', size, text)
+    return re.sub(r'(<a class="whole-figure)" href="([^"]*)"', mark, text)
 
 
 def mend_theme(app: Sphinx, error: Exception | None) -> None:
@@ -293,7 +280,7 @@ def mend_theme(app: Sphinx, error: Exception | None) -> None:
         text = mended = page.read_text(encoding="utf-8")
         for before, after in REPLACED:
             mended = mended.replace(before, after)
-        mended = sized(page, mended)
+        mended = marked_wide(page, mended)
         if mended != text:
             page.write_text(mended, encoding="utf-8")
 
