@@ -17,6 +17,7 @@ CHAPTER = "chapters/theory/certified-set.html"
 # Formulas have the colour of the text around them, and thousands of parts; they are left out.
 FAULTS = """async (rules) => {
   document.querySelectorAll("details").forEach((fold) => (fold.open = true));
+  await new Promise((done) => setTimeout(done, 200));  // till scripts have seen it
   const options = {resultTypes: ["violations"], preload: false, iframes: false,
                    rules: {"target-size": {enabled: true}}};
   if (rules.length) options.runOnly = {type: "rule", values: rules};
