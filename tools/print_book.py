@@ -131,7 +131,7 @@ def finish(draft: Path, front: Path, target: Path, known: dict) -> int:
     contents = min(starts(PdfReader(draft)).values()) - 1
     for page, again in zip(writer.pages[1:contents], numbered[1:contents], strict=True):
         for key in ("/Contents", "/Resources"):  # the links stay
-            page[NameObject(key)] = again[key].clone(writer)
+            page[NameObject(key)] = again.raw_get(key).clone(writer)
     paper = known["preferred-citation"]["authors"][0]
     writer.add_metadata(
         {

@@ -4,6 +4,7 @@ import print_book
 import printed
 import pytest
 from pypdf import PdfReader
+from pypdf.generic import IndirectObject
 
 KNOWN = {
     "title": "A small book",
@@ -84,3 +85,8 @@ def test_a_chapter_begins_a_page_below_its_title(pdf):
     text = {words: pdf.pages[page - 1].extract_text() for _, words, page in print_book.outline(pdf)}
     assert "2. Two" in text["2. Two"].split("\n")[0]  # the running head
     assert "back" in text["2. Two"] and "there" in text["1. One"]
+
+
+def test_what_a_page_shows_is_an_object_of_its_own(pdf):
+    """A viewer shows nothing of a stream within the page."""
+    assert all(isinstance(page.raw_get("/Contents"), IndirectObject) for page in pdf.pages)
