@@ -101,7 +101,7 @@ def test_rows_are_filtered_by_words_verdict_and_chapter_from_the_keyboard(visit)
     page.keyboard.type("corr")
     corrected = [x for x, one in STATED.items() if one.verdict == "corrected"]
     assert shown(page) == len(corrected)
-    page.get_by_label("Chapter").select_option("ledger-of-piecewise")
+    page.locator("select[name=chapter]").select_option("ledger-of-piecewise")
     assert page.locator("table.ledger tbody tr:visible").get_attribute("id") == (
         "ledger-paper-theorem-1"
     )
