@@ -15,7 +15,6 @@ from torch import Tensor
 
 from evidence.claims import Evidence, claim
 from evidence.instances import normal
-from evidence.rational import exact_loss
 from pscore.curvature import flatten, unflatten
 from pscore.exact import MinimumCertificate, certify_minimum, finish
 from pscore.exact.balls import above
@@ -71,21 +70,26 @@ def proved_minima(seed: int) -> tuple[Proved, ...]:
     return tuple(found)
 
 
+def equations(one: Proved) -> Critical:
+    """Return the minimum as a solution of the equations on its kinks, in floats."""
+    problem, x = checked_problem(*one.at, DECAY)
+    return solve(problem, x, [(int(i), int(j)) for i, j in one.proof.kinks])
+
+
 def directions(one: Proved, seed: int) -> Tensor:
     """Return unit vectors: random ones, along the kinks, and straight across each of them.
 
     Along the kinks they are the eigenvectors of the Hessian there, the one of the least eigenvalue
     first, both ways.
     """
-    problem, x = checked_problem(*one.at, DECAY)
-    kinks = [(int(i), int(j)) for i, j in one.proof.kinks]
+    at = equations(one)
+    problem, kinks = at.problem, at.kinks
     basis = kernel(problem, kinks)
-    at = solve(problem, x, kinks)
     hessian = problem.derivatives(at.x, at.on)[3]
     along = basis @ np.linalg.eigh(basis.T @ hessian @ basis)[1]
     across = problem.normals(kinks)
     ways = torch.from_numpy(np.concatenate([along.T, across]))
-    anywhere = normal(torch_generator(seed, "shuffling"), 40, len(x))
+    anywhere = normal(torch_generator(seed, "shuffling"), 40, len(at.x))
     both = torch.cat([ways, -ways, anywhere])
     return both / both.norm(dim=-1, keepdim=True)
 
@@ -143,13 +147,12 @@ def released(one: Proved, k: int) -> bool:
     residual there gets the other sign. Then the gradient on one side of the kink leads away from
     the point, and ``⟨G, X⟩`` is negative.
     """
-    problem, x = checked_problem(*one.at, DECAY)
-    kinks = [(int(i), int(j)) for i, j in one.proof.kinks]
-    i, j = kinks[k]
-    e = problem.derivatives(x, solve(problem, x, kinks).on)[1]
+    at = equations(one)
+    i, _ = at.kinks[k]
+    e = at.problem.derivatives(flatten(one.at.W).numpy(), at.on)[1]
     f = one.at.f.clone()
     f[i] = f[i] + 2 * torch.from_numpy(e[i]).reshape(f[i].shape)
-    X = torch.from_numpy(problem.normals(kinks)[k]) * 1e-6
+    X = torch.from_numpy(at.problem.normals(at.kinks)[k]) * 1e-6
     both = torch.stack([X, -X])
     return bool((slopes_outward(one._replace(at=one.at._replace(f=f)), both) < 0).any())
 
@@ -171,9 +174,8 @@ def check_enclosure(seed: int) -> Evidence:
     """
     seen, generator = Evidence(varies=True), torch_generator(seed, "shuffling")
     for one in proved_minima(seed):
-        problem, x = checked_problem(*one.at, DECAY)
-        at = solve(problem, x, [(int(i), int(j)) for i, j in one.proof.kinks])
-        moved = replace(at, x=at.x + 1e-7 * normal(generator, len(x)).numpy())
+        at = equations(one)
+        moved = replace(at, x=at.x + 1e-7 * normal(generator, len(at.x)).numpy())
         ball = Minimum(moved)
         distance = float(np.linalg.norm(moved.x - at.x))
         if ball.proved:
@@ -220,12 +222,6 @@ def rational_loss(at: Instance) -> Fraction:
     slope = Fraction(at.network.negative_slope)
     W0, W1 = ([[Fraction(x) for x in row] for row in W.tolist()] for W in at.W)
     targets = at.f.reshape(len(at.a), -1).tolist()
-    if not slope:
-        data = [
-            ([Fraction(x) for x in a], [Fraction(x) for x in f])
-            for a, f in zip(at.a.tolist(), targets, strict=True)
-        ]
-        return exact_loss([W0, W1], data, output_relu=False, weight_decay=Fraction(DECAY))
     total = Fraction()
     for a, f in zip(at.a.tolist(), targets, strict=True):
         z = [sum(Fraction(x) * W0[p][j] for p, x in enumerate(a)) for j in range(len(W1))]
@@ -256,15 +252,14 @@ def check_multipliers(seed: int) -> Evidence:
     """
     seen = Evidence(varies=True)
     for one in proved_minima(seed):
-        problem, x = checked_problem(*one.at, DECAY)
-        kinks = [(int(i), int(j)) for i, j in one.proof.kinks]
+        held = equations(one)
+        problem, kinks, x = held.problem, held.kinks, flatten(one.at.W).numpy()
         z = np.abs(problem.a @ problem.split(x)[0])
         for place in np.argsort(z, axis=None)[len(kinks) : len(kinks) + 12]:
             more = solve(problem, x, [*kinks, divmod(int(place), problem.units)])
             if more.residual < 1e-9 and is_in_cell(more):
                 outside = not -1e-6 <= more.mu[-1] <= more.slopes[-1] + 1e-6
                 seen.add(torch.tensor([outside]), wrong=not falls_across(more, len(kinks)))
-        held = solve(problem, x, kinks)
         seen.add(refuted=np.array([not falls_across(held, k) for k in range(len(kinks))]))
     return seen
 
