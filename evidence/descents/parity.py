@@ -6,9 +6,12 @@ training images, with the test accuracy beside what the certificate asks for.
 
 import math
 import time
+from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from torch import Tensor
 
@@ -24,18 +27,29 @@ from pscore.seeds import rng
 DECAYS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 6e-2, 0.1, 0.2, 0.5, 1.5, 5.0)
 
 
-def parity_data(train: int = 900) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return handwritten digits, 1 for even and −1 for odd, and those kept for the test.
+def digits_data(
+    chosen: Callable[[NDArray[np.int64]], NDArray[np.bool_]], train: int = 900
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return handwritten digits, 1 for some and −1 for the others, and those kept for the test.
 
     Pixels have the training mean subtracted, then the largest training length is made 1.
+
+    Args:
+        chosen: says of the digits which are to have the target 1.
+        train: how many to learn from.
     """
     digits = load_digits()
     order = rng(0, "data").permutation(len(digits.data))
     a = torch.from_numpy(digits.data[order])
-    f = torch.from_numpy(1.0 - 2.0 * (digits.target[order] % 2))
+    f = torch.from_numpy(np.where(chosen(digits.target[order]), 1.0, -1.0))
     a = a - a[:train].mean(0)
     a = a / data_radius(a[:train])
     return a[:train], f[:train], a[train:], f[train:]
+
+
+def parity_data(train: int = 900) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return handwritten digits, 1 for even and −1 for odd, as `digits_data` does."""
+    return digits_data(lambda digit: digit % 2 == 0, train)
 
 
 def correct(outputs: Tensor, f: Tensor) -> Tensor:

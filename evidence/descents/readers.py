@@ -13,18 +13,15 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
 
-from evidence.descents.parity import correct
-from pscore.certificate import data_radius
+from evidence.descents.parity import correct, digits_data, parity_data
 from pscore.curvature import flatten
 from pscore.descent import descend, initialize
 from pscore.exact import MinimumCertificate, certify_minimum, finish
 from pscore.experiments.trials import ResultStore
 from pscore.experiments.watch import long_table, trial_table
 from pscore.network import ReLUNetwork
-from pscore.seeds import rng
 
 TASKS = ("parity", "zero")
 UNITS = (4,)
@@ -34,20 +31,11 @@ DECAYS = (1e-3, 3e-3, 1e-2)
 def readers_data(task: str, train: int = 900) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return digits to learn from and digits kept for the test, with targets 1 and −1.
 
-    Pixels have the training mean subtracted, then the largest training length is made 1.
-
     Args:
         task: ``"parity"``, even against odd, or ``"zero"``, the zero against the rest.
         train: how many to learn from.
     """
-    digits = load_digits()
-    order = rng(0, "data").permutation(len(digits.data))
-    a, label = torch.from_numpy(digits.data[order]), torch.from_numpy(digits.target[order])
-    chosen = label % 2 == 0 if task == "parity" else label == 0
-    f = torch.where(chosen, 1.0, -1.0).double()
-    a = a - a[:train].mean(0)
-    a = a / data_radius(a[:train])
-    return a[:train], f[:train], a[train:], f[train:]
+    return parity_data(train) if task == "parity" else digits_data(lambda x: x == 0, train)
 
 
 def run_readers(
