@@ -100,22 +100,29 @@ class EvidenceDirective(SphinxDirective):
         self.set_source_info(link)
         return link
 
-    def fold(self, place: str, title: list[nodes.Node], body: list[nodes.Node]) -> nodes.Node:
-        """Return a closed fold, as sphinx-design's own directive makes it."""
-        fold = create_component(
-            "dropdown",
-            opened=False,
-            type="dropdown",
-            has_title=True,
-            icon=None,
-            chevron=None,
-            container_classes=["sd-mb-3", "evidence-fold"],
-            title_classes=[],
-            body_classes=[],
-        )
-        fold += nodes.rubric("", "", *title, ids=[place])
-        fold += body
-        return fold
+
+def closed_fold(
+    title: Sequence[nodes.Node],
+    body: Sequence[nodes.Node],
+    *,
+    ids: Sequence[str] = (),
+    classes: Sequence[str] = ("evidence-fold",),
+) -> nodes.Node:
+    """Return a closed fold, as sphinx-design's own directive makes it."""
+    fold = create_component(
+        "dropdown",
+        opened=False,
+        type="dropdown",
+        has_title=True,
+        icon=None,
+        chevron=None,
+        container_classes=["sd-mb-3", *classes],
+        title_classes=[],
+        body_classes=[],
+    )
+    fold += nodes.rubric("", "", *title, ids=list(ids))
+    fold += list(body)
+    return fold
 
 
 class CheckDirective(EvidenceDirective):
@@ -144,7 +151,7 @@ class CheckDirective(EvidenceDirective):
         for label in self.arguments:
             self.label(f"check-{label}", place)
         body = [self.verdicts(those), *conditions(those), *self.code(function, source, place)]
-        return [self.fold(place, [nodes.Text("How it is checked")], body)]
+        return [closed_fold([nodes.Text("How it is checked")], body, ids=[place])]
 
     def code(self, function: Any, source: Excerpts, place: str) -> list[nodes.Node]:
         """Return the check, what it uses of its file, and what it takes from elsewhere."""
@@ -238,7 +245,7 @@ class GroundDirective(EvidenceDirective):
         for each in (each for part in fresh for each in part.names):
             self.label(ground_label(f"{module}.{each}"), place)
         title = [code(name), *marked(f" {one.summary}" if one.summary else "")]
-        return [self.fold(place, title, [self.show(module, fresh, place)])]
+        return [closed_fold(title, [self.show(module, fresh, place)], ids=[place])]
 
 
 def conditions(claims: Sequence[Any]) -> list[nodes.Node]:

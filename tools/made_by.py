@@ -11,10 +11,10 @@ from typing import Any
 
 import depends
 import nbformat
+from check_directive import closed_fold
 from docutils import nodes
 from reads import batches, stored_folders
 from sphinx.application import Sphinx
-from sphinx_design.shared import create_component
 
 
 def cells_of(doctree: nodes.document) -> dict[int, nodes.container]:
@@ -71,23 +71,11 @@ def line(place: str, names: set[str]) -> nodes.Node:
         return nodes.paragraph("", "Made by ", link, nodes.Text("."), classes=["made-by"])
     known = importlib.import_module("evidence.reproduce")
     runs = "stored runs" if len(names) > 1 else "a stored run"
-    fold = create_component(
-        "dropdown",
-        opened=False,
-        type="dropdown",
-        has_title=True,
-        icon=None,
-        chevron=None,
-        container_classes=["sd-mb-3", "made-by"],
-        title_classes=[],
-        body_classes=[],
-    )
-    fold += nodes.rubric("", "", nodes.Text(f"Made by code, from {runs}"))
-    fold += nodes.paragraph("", "Go to ", link, nodes.Text("."))
+    body: list[nodes.Node] = [nodes.paragraph("", "Go to ", link, nodes.Text("."))]
     for name in sorted(names):
         one = known.stored_runs(name)
-        fold += described(one, known.command(one))
-    return fold
+        body += described(one, known.command(one))
+    return closed_fold([nodes.Text(f"Made by code, from {runs}")], body, classes=["made-by"])
 
 
 def lead_back(app: Sphinx, doctree: nodes.document) -> None:
