@@ -105,7 +105,7 @@ class Minimum:
             self.distance = self._enclose()
             self.proved = bool(self.distance < arb("inf"))
             radius = float(above(self.distance)) if self.proved else 0.0
-            self.at = Point(self.found, radius)
+            self.at = Point(self.found, radius, self.a)
 
     def _spread(self) -> arb:
         """An upper bound of the largest eigenvalue of ``1/N Σ a_i a_iᵀ``, times ``max(1, s²)``."""
@@ -127,7 +127,7 @@ class Minimum:
         ``6/N Σ ⟨ẏ_i, q_i⟩``, with ``1/N Σ ‖q_i‖² ≤ M/4``.
         """
         k = len(self.found.kinks)
-        point = Point(self.found, 0.0)
+        point = Point(self.found, 0.0, self.a)
         A = float_matrix(self.problem.normals(self.found.kinks)) if k else None
         x = [arb(float(value)) for value in self.found.x]
         value = list(point.gradient)

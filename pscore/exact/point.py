@@ -12,6 +12,7 @@ class Point:
     Args:
         found: the point, its switches and its kinks.
         radius: of the ball around it whose every point is enclosed; 0 for the point itself.
+        a: the inputs, exactly.
 
     Attributes:
         z: the units' inputs, ``(N, n)``.
@@ -19,12 +20,12 @@ class Point:
         v: the weights behind the units, rows of o.
     """
 
-    def __init__(self, found: Critical, radius: float) -> None:
+    def __init__(self, found: Critical, radius: float, a: arb_mat) -> None:
         """Compute units' inputs and residuals."""
         self.problem, self.found = found.problem, found
         self.N = len(self.problem.a)
         W, V = self.problem.split(found.x)
-        self.a = float_matrix(self.problem.a)
+        self.a = a
         self.W, self.V = float_matrix(W, radius), float_matrix(V, radius)
         self.S = [[arb(float(one)) for one in row] for row in self.problem.gains(found.on)]
         self.z = self.a * self.W
